@@ -1,0 +1,107 @@
+"""What is said about a message outside of it: envelope, recipients, encryption, spam verdict."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from msgstore.model.address import Address, MailboxId
+
+__all__ = ["BodyType", "ClientIdentity", "EncryptionInfo", "Envelope", "Recipient", "SpamVerdict"]
+
+
+class BodyType(Enum):
+    """How the client declared the content. RFC 1652 §3, RFC 3030 §3."""
+
+    SEVEN_BIT = "7BIT"
+    EIGHT_BIT_MIME = "8BITMIME"
+    BINARY_MIME = "BINARYMIME"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientIdentity:
+    """Who handed the message over, as far as a trusted peer or the socket told."""
+
+    helo: str | None = None
+    """Argument of LHLO, or what a trusted peer said about its own client."""
+
+    address: str | None = None
+    """IP address; None on a Unix socket without a trusted statement."""
+
+    name: str | None = None
+    """Host name, verified by whoever told us."""
+
+    protocol: str = "LMTP"
+    """The word after ``with`` in Received. RFC 3848."""
+
+    session_id: str | None = None
+    """Names the connection in logs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncryptionInfo:
+    """How the message is sealed; the README's ``Envelope.Encryption``."""
+
+    algorithm: str
+    """For example ``x25519-xsalsa20-poly1305``."""
+
+    encrypted: bool
+    plaintext_octets: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpamVerdict:
+    """What a scanner said, from a trusted peer only; a header is never one."""
+
+    is_spam: bool
+    score: float
+    checker: str = ""
+    action: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipient:
+    """A forward-path already resolved to a mailbox."""
+
+    forward_path: Address
+    """As the client wrote it."""
+
+    mailbox: MailboxId
+    detail: str | None = None
+    """What followed the separator; ``""`` when nothing did, None without a separator. RFC 5233 §4."""
+
+    orcpt: str | None = None
+    """Original recipient as the client gave it, case kept. RFC 3461 §4.2."""
+
+    notify: tuple[str, ...] = ()
+    """Keywords of NOTIFY; empty when not given. RFC 3461 §4.1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """What MAIL and RCPT said, before any header was read."""
+
+    reverse_path: Address | None
+    """None is the null reverse-path ``<>``: such mail is never answered."""
+
+    recipients: tuple[Recipient, ...]
+    """In RCPT order; a repeated forward-path stays repeated. RFC 2033 §4.2."""
+
+    received_at: float
+    """Seconds since 1970 UTC."""
+
+    client: ClientIdentity
+    body_type: BodyType = BodyType.SEVEN_BIT
+    smtputf8: bool = False
+    declared_octets: int | None = None
+    """SIZE of MAIL; None when not given. RFC 1870."""
+
+    envid: str | None = None
+    """ENVID of MAIL, case kept. RFC 3461 §4.4."""
+
+    ret: str | None = None
+    """RET of MAIL: FULL or HDRS. RFC 3461 §4.3."""
+
+    transaction: str | None = None
+    """Id that a trusted peer gives to this hand-over and repeats when it tries again."""
+
+    encryption: EncryptionInfo | None = None
+    spam: SpamVerdict | None = None
