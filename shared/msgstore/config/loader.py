@@ -1,0 +1,251 @@
+"""Read TOML into settings and report every fault at once, each with its key path and the nearest known key.
+
+The main file and ``conf.d/*.toml`` beside it, in name order, are merged table by table; later files win.  msgspec
+checks each value; it stops at its first error, so every leaf is converted by itself.
+"""
+
+import dataclasses
+import difflib
+import ipaddress
+import os
+import re
+import string
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from msgstore.config.schema import DomainSettings, Settings
+from msgstore.model.address import MailboxId, fold_domain, parse_address
+from msgstore.model.errors import ConfigError, InvalidAddress
+
+__all__ = ["DEFAULT_PATH", "find_config", "json_schema", "load_settings", "plain", "settings_from", "to_toml"]
+
+DEFAULT_PATH: Final = Path("/etc/msgstore/msgstore.toml")
+"""Read when neither ``--config`` nor ``$MSGSTORE_CONFIG`` names another file."""
+
+_UNIX_PATH_LIMIT_OCTETS: Final = 107
+"""sockaddr_un holds 108 octets, the last one NUL. unix(7)."""
+
+Table = Mapping[str, object]
+_T = TypeVar("_T")
+
+
+def find_config(path: Path | None) -> Path:
+    """Say which file holds the settings: ``path``, else ``$MSGSTORE_CONFIG``, else :data:`DEFAULT_PATH`."""
+    if path is not None:
+        return path
+    return Path(os.environ.get("MSGSTORE_CONFIG") or DEFAULT_PATH)
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Read the settings of this machine.
+
+    Raises:
+        ConfigError: a file cannot be read or parsed, or holds faults; all of them are named.
+    """
+    main = find_config(path)
+    faults: list[str] = []
+    merged: dict[str, object] = {}
+    for file in (main, *sorted((main.parent / "conf.d").glob("*.toml"))):
+        try:
+            merged = _merged(merged, tomllib.loads(file.read_text("utf-8")))
+        except OSError as error:
+            faults.append(f"{file}: cannot be read: {error.strerror}")
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            faults.append(f"{file}: is not TOML: {error}")
+    if faults:
+        raise ConfigError(tuple(faults))
+    return settings_from(merged)
+
+
+def settings_from(table: Table) -> Settings:
+    """Check a table of plain values.
+
+    Raises:
+        ConfigError: with one line per fault.
+    """
+    faults: list[str] = []
+    settings = _build(Settings, table, "", faults)
+    if not faults:
+        faults.extend(_contradictions(settings))
+    if faults:
+        raise ConfigError(tuple(faults))
+    folded = {fold_domain(name): domain for name, domain in settings.domains.items()}
+    return dataclasses.replace(settings, domains=folded)
+
+
+def json_schema() -> dict[str, object]:
+    """Give the JSON schema of the file."""
+    return cast("dict[str, object]", msgspec.json.schema(Settings))
+
+
+def plain(settings: Settings) -> dict[str, object]:
+    """Give the settings as tables of plain values, defaults included."""
+    return cast("dict[str, object]", msgspec.to_builtins(settings))
+
+
+def to_toml(settings: Settings) -> str:
+    """Write the settings as TOML that :func:`load_settings` reads back to the same."""
+    return "\n".join(_toml_lines(plain(settings), ())) + "\n"
+
+
+def _merged(below: Table, above: Table) -> dict[str, object]:
+    result = dict(below)
+    for key, value in above.items():
+        old = result.get(key)
+        both = isinstance(old, dict) and isinstance(value, dict)
+        result[key] = _merged(cast("Table", old), cast("Table", value)) if both else value
+    return result
+
+
+def _build(kind: Callable[..., _T], table: object, path: str, faults: list[str]) -> _T:
+    """Build one settings class from a table; faults are appended and the field keeps its default."""
+    hints = get_type_hints(kind)
+    if not isinstance(table, dict):
+        faults.append(f"{path.rstrip('.')}: must be a table, not {table!r}")
+        return kind()
+    values: dict[str, object] = {}
+    for key, value in cast("dict[str, object]", table).items():
+        if key not in hints:
+            faults.append(_unknown(f"{path}{key}", key, hints))
+        elif dataclasses.is_dataclass(hints[key]):
+            values[key] = _build(cast("Callable[..., object]", hints[key]), value, f"{path}{key}.", faults)
+        elif get_args(hints[key])[1:] == (DomainSettings,):
+            values[key] = _domains(value, f"{path}{key}.", faults)
+        else:
+            found = _leaf(hints[key], value, path + key, faults)
+            if found is not None:
+                values[key] = found
+    return kind(**values)
+
+
+def _domains(table: object, path: str, faults: list[str]) -> dict[str, DomainSettings]:
+    if not isinstance(table, dict):
+        faults.append(f"{path.rstrip('.')}: must be a table, not {table!r}")
+        return {}
+    result: dict[str, DomainSettings] = {}
+    for name, value in cast("dict[str, object]", table).items():
+        where = f'{path}"{name}"'
+        try:
+            MailboxId("x", fold_domain(parse_address(f"x@{name}").domain or ""))
+        except InvalidAddress:
+            faults.append(f"{where}: is not a domain name")
+        result[name] = _build(DomainSettings, value, f"{where}.", faults)
+    return result
+
+
+def _leaf(kind: Any, value: object, path: str, faults: list[str]) -> object:
+    """Convert one value, None after a fault; ``kind`` is what ``get_type_hints`` gave, which has no narrower type."""
+    try:
+        return cast("object", msgspec.convert(value, kind))
+    except msgspec.ValidationError as error:
+        known = _choices(kind)
+        hint = f"; known are {', '.join(known)}" if known else ""
+        faults.append(f"{path}: {str(error).replace(' - at `$`', '')}, found {value!r}{hint}")
+        return None
+
+
+def _choices(kind: Any) -> tuple[str, ...]:
+    found = get_args(kind)
+    return tuple(found) if found and all(isinstance(choice, str) for choice in found) and get_origin(kind) else ()
+
+
+def _unknown(path: str, key: str, known: Mapping[str, object]) -> str:
+    near = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
+    return f"{path}: unknown key" + (f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}")
+
+
+def _contradictions(settings: Settings) -> Iterator[str]:
+    """Find what types cannot say."""
+    yield from _bad_paths(settings)
+    for index, address in enumerate(settings.lmtp.listen):
+        yield from _bad_address(f"lmtp.listen[{index}]", address)
+    yield from _bad_address("access.listen", settings.access.listen, tcp=False)
+    for name, address in (("lmtpd", settings.metrics.lmtpd), ("accessd", settings.metrics.accessd)):
+        if address:
+            yield from _bad_address(f"metrics.{name}", address)
+    for section, values in (("lmtp", settings.lmtp), ("access", settings.access), ("auth", settings.auth)):
+        yield from _bad_numbers(section, values)
+    for section, mode in (("lmtp", settings.lmtp.socket_mode), ("access", settings.access.socket_mode)):
+        if not re.fullmatch(r"0?[0-7]{3}", mode):
+            yield f'{section}.socket_mode: must be an octal mode such as "0660", found {mode!r}'
+    for index, network in enumerate(settings.lmtp.trusted_networks):
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            yield f"lmtp.trusted_networks[{index}]: {error}"
+    yield from _bad_template("store.path_template", settings.store.path_template)
+    for name, domain in settings.domains.items():
+        if domain.path_template is not None:
+            yield from _bad_template(f'domains."{name}".path_template', domain.path_template)
+
+
+def _bad_paths(settings: Settings) -> Iterator[str]:
+    if not Path(settings.data_dir).is_absolute():
+        yield f"data_dir: must be an absolute path, found {settings.data_dir!r}"
+    if settings.domains_dir and not Path(settings.domains_dir).is_absolute():
+        yield f"domains_dir: must be an absolute path or empty, found {settings.domains_dir!r}"
+
+
+def _bad_numbers(section: str, values: object) -> Iterator[str]:
+    zero_allowed = {"workers", "password_threads"}
+    for field in dataclasses.fields(cast("Any", values)):
+        value: object = getattr(values, field.name)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        if value < 0 or (value == 0 and field.name not in zero_allowed and field.name != "failure_seconds"):
+            yield f"{section}.{field.name}: must be above 0, found {value}"
+
+
+def _bad_address(key: str, address: str, *, tcp: bool = True) -> Iterator[str]:
+    scheme, found, rest = address.partition(":")
+    if found and scheme == "unix":
+        if not rest.startswith("/") or len(os.fsencode(rest)) > _UNIX_PATH_LIMIT_OCTETS:
+            yield f"{key}: must be an absolute path of at most {_UNIX_PATH_LIMIT_OCTETS} octets, found {address!r}"
+        return
+    host, found, port = rest.rpartition(":")
+    if not (tcp and scheme == "tcp" and found and port.isdigit() and 0 <= int(port) <= 65535):
+        forms = "unix:PATH or tcp:ADDRESS:PORT" if tcp else "unix:PATH"
+        yield f"{key}: must be {forms}, found {address!r}"
+        return
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        yield f"{key}: needs an IP address before the port, found {address!r}"
+
+
+def _bad_template(key: str, template: str) -> Iterator[str]:
+    known = {"localpart", "domain", "email"}
+    try:
+        names = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
+    except ValueError as error:
+        yield f"{key}: {error}"
+        return
+    for name in sorted(names - known):
+        yield f"{key}: unknown variable {{{name}}}; known are {{localpart}}, {{domain}}, {{email}}"
+    if not names & {"localpart", "email"}:
+        yield f"{key}: needs {{localpart}} or {{email}}, or all users would share one mailbox"
+
+
+def _toml_lines(table: Table, path: tuple[str, ...]) -> Iterator[str]:
+    inner = {key: cast("Table", value) for key, value in table.items() if isinstance(value, dict)}
+    if path:
+        yield f"[{'.'.join(_toml_key(part) for part in path)}]"
+    for key, value in table.items():
+        if key not in inner and value is not None:
+            yield f"{_toml_key(key)} = {_toml_value(value)}"
+    for key, value in inner.items():
+        yield ""
+        yield from _toml_lines(value, (*path, key))
+
+
+def _toml_key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml_value(key)
+
+
+def _toml_value(value: object) -> str:
+    # JSON spells strings, numbers, booleans and arrays of them as TOML does.
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,238 @@
+"""The settings, as values: one class per section, every field with its meaning and default.
+
+The TOML file has one table per class; every key is optional.  The sample file and ``msgstore config schema`` are made
+from this module, so a docstring here is what an operator reads.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+__all__ = [
+    "AccessSettings",
+    "AuthSettings",
+    "DomainSettings",
+    "LmtpSettings",
+    "LogSettings",
+    "MetricsSettings",
+    "RoleName",
+    "Settings",
+    "StoreSettings",
+]
+
+RoleName = Literal["pop3", "imap", "smtp", "admin"]
+"""What a peer of the access socket may do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainSettings:
+    """One hosted domain; stronger than the ``config.toml`` in the domain's directory."""
+
+    max_message_octets: int | None = None
+    """Largest message for users of this domain; none means the limit of ``[lmtp]``."""
+
+    path_template: str | None = None
+    """Stronger than ``path_template`` of ``[store]``."""
+
+    maildir_subdir: str | None = None
+    """Stronger than ``maildir_subdir`` of ``[store]``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSettings:
+    """Where and how mail is kept."""
+
+    backend: Literal["maildir", "memory"] = "maildir"
+    """``maildir`` keeps mail in files; ``memory`` forgets it at exit and is meant for trying things out."""
+
+    base_path: str = "users"
+    """Directory of a domain's mailboxes, below the domain's data directory unless absolute."""
+
+    path_template: str = "{localpart}"
+    """Place of a mailbox below base_path; knows ``{localpart}``, ``{domain}`` and ``{email}``."""
+
+    maildir_subdir: str = ""
+    """Directory inside the mailbox that is the Maildir; empty means the mailbox itself."""
+
+    line_endings: Literal["crlf", "lf"] = "crlf"
+    """``crlf`` keeps octets as they came; ``lf`` suits Unix tools."""
+
+    default_folders: bool = True
+    """Whether a new mailbox gets Junk, Trash, Sent, Drafts, List and Bulk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LmtpSettings:
+    """The LMTP server."""
+
+    listen: tuple[str, ...] = ("unix:/run/msgstore/lmtp.sock",)
+    """``unix:PATH`` or ``tcp:ADDRESS:PORT``; not used for sockets that systemd passes."""
+
+    socket_mode: str = "0660"
+    """Mode of Unix sockets, octal."""
+
+    socket_group: str = ""
+    """Group of Unix sockets; empty leaves the process' own."""
+
+    workers: int = 0
+    """Processes; 0 means one per core, at most 4."""
+
+    hostname: str = ""
+    """Name in greeting and trace; empty means the machine's own."""
+
+    max_connections: int = 200
+    """Connections of one worker; more wait in the listen queue."""
+
+    max_recipients: int = 1000
+    """Recipients of one transaction. RFC 5321 §4.5.3.1.8 asks for at least 100."""
+
+    max_message_octets: int = 52_428_800
+    """Largest message; announced as SIZE."""
+
+    max_concurrent_per_mailbox: int = 10
+    """Deliveries to one mailbox at a time, in one worker."""
+
+    max_errors: int = 10
+    """Protocol errors on one connection before 421."""
+
+    idle_seconds: float = 300.0
+    """Silence after which a connection is closed. RFC 5321 §4.5.3.2.7."""
+
+    delivery_seconds: float = 240.0
+    """Time for one delivery; recipients not begun by then are answered 451."""
+
+    grace_seconds: float = 30.0
+    """Time to finish at shutdown."""
+
+    delivery_threads: int = 24
+    """Deliveries that may wait for the disk at once, in one worker."""
+
+    trusted_networks: tuple[str, ...] = ()
+    """TCP peers that may use XCLIENT and XFORWARD; Unix sockets of trusted_uids are named below."""
+
+    trusted_uids: tuple[int, ...] = ()
+    """User ids at Unix sockets that may use XCLIENT and XFORWARD."""
+
+    announce_dsn: bool = False
+    """Whether DSN is announced; its parameters are understood anyway."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessSettings:
+    """The access socket."""
+
+    listen: str = "unix:/run/msgstore/access.sock"
+    """``unix:PATH``; not used for a socket that systemd passes."""
+
+    socket_mode: str = "0660"
+    """Mode of the socket, octal."""
+
+    socket_group: str = ""
+    """Group of the socket; empty leaves the process' own."""
+
+    roles: dict[str, tuple[RoleName, ...]] = field(default_factory=dict[str, tuple[RoleName, ...]])
+    """User name or numeric id, or ``@group``, to roles; the service's own user is always admin."""
+
+    workers: int = 1
+    """Processes."""
+
+    max_connections: int = 1000
+    """Connections of one worker."""
+
+    idle_seconds: float = 1800.0
+    """Silence after which a session ends."""
+
+    request_seconds: float = 30.0
+    """Default deadline of one request."""
+
+    grace_seconds: float = 10.0
+    """Time to finish at shutdown."""
+
+    worker_threads: int = 16
+    """Requests that may wait for the disk at once."""
+
+    max_inflight: int = 64
+    """Requests of one connection in work; more wait unread."""
+
+    max_handles: int = 32
+    """Open bodies of one connection."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthSettings:
+    """Users and passwords."""
+
+    detail_separator: str = "+"
+    """Stands between user and detail in a local-part; empty means there is no detail."""
+
+    failure_seconds: float = 5.0
+    """Every failed login is answered this long after it began."""
+
+    max_failures_per_client_and_user: int = 5
+    """Failures in the window before this address may not try this user."""
+
+    max_failures_per_client: int = 20
+    """Failures in the window before this address may not try at all."""
+
+    window_seconds: float = 300.0
+    """How long a failure counts."""
+
+    lockout_seconds: float = 900.0
+    """How long a lock lasts."""
+
+    password_threads: int = 0
+    """Password checks at once, 64 MiB each; 0 means one per core."""
+
+    password_queue: int = 64
+    """Password checks that may wait."""
+
+    hash_profile: Literal["standard", "testing"] = "standard"
+    """Cost of new hashes; ``testing`` is weak and quick."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsSettings:
+    """Prometheus pages, one for each daemon; off when empty."""
+
+    lmtpd: str = ""
+    """``unix:PATH`` or ``tcp:127.0.0.1:PORT``."""
+
+    accessd: str = ""
+    """``unix:PATH`` or ``tcp:127.0.0.1:PORT``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSettings:
+    """Log lines on standard error."""
+
+    format: Literal["auto", "text", "json", "journal"] = "auto"
+    """``auto`` is ``journal`` under systemd and ``text`` elsewhere."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least level that is written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything, defaults included."""
+
+    data_dir: str = "/var/lib/msgstore"
+    """Mail, one directory per domain and user."""
+
+    domains_dir: str = ""
+    """Domain directories with config.toml and passwd; empty means data_dir."""
+
+    default_domain: str = ""
+    """Domain of a bare local-part such as ``<postmaster>``; empty means the only hosted one, if there is only one."""
+
+    postmaster: str = ""
+    """Address that gets mail for postmaster of domains without such a user. RFC 5321 §4.5.1."""
+
+    domains: dict[str, DomainSettings] = field(default_factory=dict[str, DomainSettings])
+    """Hosted domains; a domain directory in domains_dir counts too."""
+
+    store: StoreSettings = StoreSettings()
+    lmtp: LmtpSettings = LmtpSettings()
+    access: AccessSettings = AccessSettings()
+    auth: AuthSettings = AuthSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    log: LogSettings = LogSettings()

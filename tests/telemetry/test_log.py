@@ -1,0 +1,87 @@
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from msgstore.telemetry.log import configure_logging, escape, logger
+
+
+@pytest.fixture(autouse=True)
+def untouched_root() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def written(form: str, level: str = "info") -> tuple[io.StringIO, object]:
+    out = io.StringIO()
+    configure_logging(form=form, level=level, stream=out)
+    return out, None
+
+
+def test_a_text_line_holds_time_level_event_and_fields() -> None:
+    out, _ = written("text")
+
+    logger("x").info("delivery.committed", domain="example.com", octets=4096, seconds=0.25, retry=False, nothing=None)
+
+    line = out.getvalue()
+    assert line.endswith("INFO delivery.committed domain=example.com octets=4096 seconds=0.25 retry=no\n")
+
+
+def test_foreign_text_cannot_forge_a_line() -> None:
+    out, _ = written("text")
+
+    logger("x").info("auth.failed", user="eve\nERROR forged\x85\u2028x=\x1b[31m", client="a b")
+
+    assert out.getvalue().count("\n") == 1
+    assert "\\\\n" in out.getvalue()
+    assert 'client="a b"' in out.getvalue()
+
+
+def test_a_journal_line_carries_its_priority() -> None:
+    out, _ = written("journal")
+
+    logger("x").warning("store.slow")
+
+    assert out.getvalue() == "<4>store.slow\n"
+
+
+def test_a_json_line_is_one_object() -> None:
+    out, _ = written("json")
+
+    logger("x").info("a.b", text="q\nw", number=3)
+
+    line = json.loads(out.getvalue())
+    assert (line["event"], line["text"], line["number"], line["level"]) == ("a.b", "q\\nw", 3, "info")
+
+
+@pytest.mark.parametrize("form", ["text", "json", "journal"])
+def test_an_error_names_its_class_text_and_place(form: str) -> None:
+    out, _ = written(form)
+
+    try:
+        int("boom")
+    except ValueError as error:
+        logger("x").error("it.broke", error=error)
+
+    assert "ValueError" in out.getvalue()
+    assert "boom" in out.getvalue()
+    assert "test_log.py" in out.getvalue()
+    assert out.getvalue().count("\n") == 1
+
+
+def test_events_below_the_level_are_not_written() -> None:
+    out, _ = written("text", "warning")
+
+    logger("x").info("a.b")
+    logger("x").debug("a.b")
+
+    assert out.getvalue() == ""
+
+
+def test_long_values_are_cut() -> None:
+    assert len(escape("x" * 1000)) == 200
