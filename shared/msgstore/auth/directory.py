@@ -1,0 +1,177 @@
+"""From an address to the user it belongs to.
+
+The order is fixed: fold the domain, take the detail off, look the user up as written and then folded, and only then
+name a mailbox.  Nothing here builds a path from what a peer said: names reach the disk after they were found.
+"""
+
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from msgstore.auth.domains import DomainPolicy, Domains
+from msgstore.auth.files import open_directory
+from msgstore.auth.passwd import PasswdEntry, PasswdFile
+from msgstore.config.schema import Settings
+from msgstore.model.address import Address, MailboxId, fold_domain, parse_address, split_detail
+from msgstore.model.errors import DirectoryUnavailable, DomainNotHosted, InvalidAddress, MailboxDisabled, UserNotFound
+from msgstore.model.user import User
+
+__all__ = ["Account", "Directory"]
+
+_REMEMBER_SECONDS: Final = 1.0
+"""How long an answer stands without a look at the disk; a burst of mail for one user then costs one look."""
+
+_REMEMBER_MOST: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A user found for an address, and what only this package may see."""
+
+    user: User
+    entry: PasswdEntry
+    detail: str | None
+
+
+class Directory:
+    """Domains and users of this host; safe in every thread."""
+
+    def __init__(self, settings: Settings, domains: Domains) -> None:
+        self._settings = settings
+        self.domains: Final = domains
+        self._separator = settings.auth.detail_separator
+        self._guard = threading.Lock()
+        self._files: dict[str, PasswdFile] = {}
+        self._recent: OrderedDict[Address, tuple[float, Account]] = OrderedDict()
+        self._postmaster = parse_address(settings.postmaster) if settings.postmaster else None
+
+    def find(self, address: Address) -> Account:
+        """Find the user of an address, disabled ones too.
+
+        Raises:
+            DomainNotHosted: the domain is not ours, or is missing and no default can be meant.
+            UserNotFound: the domain is ours, the user does not exist.
+            DirectoryUnavailable: a file cannot be read.
+            InvalidAddress: the domain is none.
+        """
+        account = self._find(address)
+        with self._guard:
+            self._recent[address] = (time.monotonic(), account)
+            if len(self._recent) > _REMEMBER_MOST:
+                self._recent.popitem(last=False)
+        return account
+
+    def recall(self, address: Address) -> Account | None:
+        """Give the answer of the last second, from memory; None when there is none."""
+        found = self._recent.get(address)
+        if found is None or time.monotonic() - found[0] > _REMEMBER_SECONDS:
+            return None
+        return found[1]
+
+    def usable(self, account: Account) -> Account:
+        """Refuse a disabled user.
+
+        Raises:
+            MailboxDisabled: the user is switched off.
+        """
+        if not account.user.enabled:
+            raise MailboxDisabled(f"{account.user.mailbox} is disabled")
+        return account
+
+    def policy(self, domain: str) -> DomainPolicy:
+        """Give what is set for a hosted domain; see :meth:`Domains.policy`."""
+        return self.domains.policy(domain)
+
+    def users(self, domain: str) -> tuple[User, ...]:
+        """Give all users of a hosted domain.
+
+        Raises:
+            DirectoryUnavailable: the file cannot be read.
+        """
+        with self.editing(domain) as (file, directory):
+            file.refresh(directory)
+            return tuple(_user(entry, domain) for entry in file.entries())
+
+    @contextmanager
+    def editing(self, domain: str) -> Generator[tuple[PasswdFile, int]]:
+        """Give the password file of a domain and a descriptor of its directory, for the time of the block.
+
+        Raises:
+            DirectoryUnavailable: the directory or the file cannot be read or written.
+        """
+        with self._guard:
+            file = self._files.setdefault(domain, PasswdFile())
+        try:
+            directory = open_directory(self.domains.root, MailboxId("x", domain).domain)
+        except OSError as error:
+            raise DirectoryUnavailable(f"directory of {domain}: {error.strerror}") from error
+        try:
+            yield file, directory
+        except OSError as error:
+            raise DirectoryUnavailable(f"password file of {domain}: {error.strerror}") from error
+        finally:
+            os.close(directory)
+
+    def forget(self, address: Address | None = None) -> None:
+        """Look at the disk again for this address, or for all."""
+        with self._guard:
+            if address is None:
+                self._recent.clear()
+            else:
+                self._recent.pop(address, None)
+
+    def default_domain(self) -> str | None:
+        """Domain of a bare local-part; None when none can be meant."""
+        if self._settings.default_domain:
+            return fold_domain(self._settings.default_domain)
+        names = self.domains.names()
+        return names[0] if len(names) == 1 else None
+
+    def _find(self, address: Address) -> Account:
+        domain = self.default_domain() if address.domain is None else fold_domain(address.domain)
+        if domain is None or not self.domains.is_hosted(domain):
+            raise DomainNotHosted(f"{address} is not in a hosted domain")
+        account = self._look_up(address.local_part, domain)
+        if account is None and address.local_part.lower() == "postmaster" and self._postmaster is not None:
+            account = self._postmaster_account()
+        if account is None:
+            raise UserNotFound(f"{address} is not a user here")
+        return account
+
+    def _postmaster_account(self) -> Account | None:
+        """RFC 5321 §4.5.1: every hosted domain has a postmaster."""
+        address = self._postmaster
+        if address is None or address.domain is None:
+            return None
+        return self._look_up(address.local_part, fold_domain(address.domain))
+
+    def _look_up(self, local_part: str, domain: str) -> Account | None:
+        base, detail = split_detail(local_part, self._separator) if self._separator else (local_part, None)
+        try:
+            with self.editing(domain) as (file, directory):
+                file.refresh(directory)
+                # A user may have the separator in the name itself; such a name is no detail.
+                entry = file.find(local_part)
+                if entry is not None:
+                    return Account(user=_user(entry, domain), entry=entry, detail=None)
+                entry = file.find(base) if base and detail is not None else None
+        except DirectoryUnavailable as error:
+            # A domain that the settings name needs no directory until it has a user.
+            if isinstance(error.__cause__, FileNotFoundError):
+                return None
+            raise
+        return None if entry is None else Account(user=_user(entry, domain), entry=entry, detail=detail)
+
+
+def _user(entry: PasswdEntry, domain: str) -> User:
+    name = entry.mailbox.rpartition("@")[0] or entry.mailbox
+    try:
+        mailbox = MailboxId(name, domain)
+    except InvalidAddress as error:
+        raise DirectoryUnavailable(f"password file of {domain}: mailbox of {entry.user!r} is no name") from error
+    return User(username=f"{entry.user}@{domain}", mailbox=mailbox, enabled=entry.enabled)

@@ -1,0 +1,188 @@
+"""Which domains are hosted and what is set for each.
+
+Settings are merged as the older suite merges them: built-in and ``[store]`` defaults, ``config.toml`` and
+``domains.toml`` of the configuration tree, the domain's own ``config.toml``, and above all ``[domains."…"]`` of our
+settings.  Every file is read again when it changes; a broken one makes the domain unavailable, not unknown.
+"""
+
+import os
+import threading
+import time
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeVar, cast
+
+from msgstore.auth.files import FileStamp, open_directory, read_small, stamp_of
+from msgstore.config.schema import Settings
+from msgstore.model.address import MailboxId, fold_domain
+from msgstore.model.errors import DirectoryUnavailable, InvalidAddress
+
+__all__ = ["DomainPolicy", "Domains"]
+
+_CONFIG: Final = "config.toml"
+_LIST_SECONDS: Final = 5.0
+"""How long the list of hosted domains is good for; a single domain is looked at each time."""
+
+Table = Mapping[str, object]
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainPolicy:
+    """What is set for one hosted domain, defaults included."""
+
+    name: str
+    base_path: str
+    path_template: str
+    maildir_subdir: str
+    max_message_octets: int
+    defer_rejection: bool
+    """Whether unknown users are refused only after DATA (``recipient_rejection = "data"``)."""
+
+
+class Domains:
+    """Finds hosted domains; safe in every thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.root: Final = settings.domains_dir or settings.data_dir
+        self._guard = threading.Lock()
+        self._policies: dict[str, tuple[tuple[FileStamp | None, ...], DomainPolicy]] = {}
+        self._listed: tuple[float, tuple[str, ...]] = (float("-inf"), ())
+
+    def is_hosted(self, domain: str) -> bool:
+        """Whether a folded domain name is ours.
+
+        Raises:
+            DirectoryUnavailable: the configuration tree cannot be looked at.
+        """
+        if domain in self._settings.domains:
+            return True
+        try:
+            descriptor = open_directory(self.root, MailboxId("x", domain).domain)
+        except (FileNotFoundError, NotADirectoryError, InvalidAddress):
+            return False
+        except OSError as error:
+            raise DirectoryUnavailable(f"domain {domain}: {error.strerror}") from error
+        os.close(descriptor)
+        return True
+
+    def names(self) -> tuple[str, ...]:
+        """Give all hosted domains, sorted; a directory made in the last seconds may be missing."""
+        now = time.monotonic()
+        since, names = self._listed
+        if now - since < _LIST_SECONDS:
+            return names
+        found = set(self._settings.domains)
+        try:
+            with os.scandir(self.root) as entries:
+                found |= {entry.name for entry in entries if _names_domain(entry)}
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise DirectoryUnavailable(f"{self.root}: {error.strerror}") from error
+        self._listed = (now, tuple(sorted(found)))
+        return self._listed[1]
+
+    def forget(self) -> None:
+        """Look at the disk again at the next question."""
+        self._listed = (float("-inf"), ())
+
+    def policy(self, domain: str) -> DomainPolicy:
+        """Give what is set for a hosted domain.
+
+        Raises:
+            DirectoryUnavailable: one of its files cannot be read or is not TOML.
+        """
+        try:
+            stamps = self._stamps(domain)
+            with self._guard:
+                known = self._policies.get(domain)
+            if known is not None and known[0] == stamps:
+                return known[1]
+            policy = self._read(domain)
+        except (OSError, ValueError) as error:
+            raise DirectoryUnavailable(f"configuration of {domain}: {error}") from error
+        with self._guard:
+            self._policies[domain] = (stamps, policy)
+        return policy
+
+    def _stamps(self, domain: str) -> tuple[FileStamp | None, ...]:
+        return (
+            self._at((), lambda directory: stamp_of(directory, _CONFIG)),
+            self._at((), lambda directory: stamp_of(directory, "domains.toml")),
+            self._at((domain,), lambda directory: stamp_of(directory, _CONFIG)),
+        )
+
+    def _read(self, domain: str) -> DomainPolicy:
+        merged = self._table((), _CONFIG)
+        section = self._table((), "domains.toml").get(domain)
+        for above in (section, self._table((domain,), _CONFIG)):
+            if isinstance(above, dict):
+                merged = _merged(merged, cast("Table", above))
+        store, own = self._settings.store, self._settings.domains.get(domain)
+        limit = _number(merged.get("max_message_size")) or self._settings.lmtp.max_message_octets
+        policy = DomainPolicy(
+            name=domain,
+            base_path=_text(merged, "msgstore", "base_path") or store.base_path,
+            path_template=_text(merged, "msgstore", "options", "path_template") or store.path_template,
+            maildir_subdir=_text(merged, "msgstore", "options", "maildir_subdir") or store.maildir_subdir,
+            max_message_octets=limit,
+            defer_rejection=merged.get("recipient_rejection") == "data",
+        )
+        if own is None:
+            return policy
+        return DomainPolicy(
+            name=domain,
+            base_path=policy.base_path,
+            path_template=own.path_template or policy.path_template,
+            maildir_subdir=policy.maildir_subdir if own.maildir_subdir is None else own.maildir_subdir,
+            max_message_octets=own.max_message_octets or policy.max_message_octets,
+            defer_rejection=policy.defer_rejection,
+        )
+
+    def _table(self, names: tuple[str, ...], file: str) -> Table:
+        found = self._at(names, lambda directory: read_small(directory, file))
+        return {} if found is None else tomllib.loads(found[0].decode("utf-8"))
+
+    def _at(self, names: tuple[str, ...], look: Callable[[int], _T | None]) -> _T | None:
+        try:
+            descriptor = open_directory(self.root, *names)
+        except FileNotFoundError:
+            return None
+        try:
+            return look(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _names_domain(entry: "os.DirEntry[str]") -> bool:
+    """Whether a directory entry is a domain: folded already and dotted or with settings of its own."""
+    try:
+        folded = fold_domain(entry.name) == entry.name and MailboxId("x", entry.name).domain == entry.name
+    except InvalidAddress:
+        return False
+    return folded and entry.is_dir(follow_symlinks=False)
+
+
+def _merged(below: Table, above: Table) -> dict[str, object]:
+    result = dict(below)
+    for key, value in above.items():
+        old = result.get(key)
+        both = isinstance(old, dict) and isinstance(value, dict)
+        result[key] = _merged(cast("Table", old), cast("Table", value)) if both else value
+    return result
+
+
+def _text(table: Table, *keys: str) -> str:
+    found: object = table
+    for key in keys:
+        if not isinstance(found, dict):
+            return ""
+        found = cast("Table", found).get(key)
+    return found if isinstance(found, str) else ""
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

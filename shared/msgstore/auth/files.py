@@ -1,0 +1,131 @@
+"""Reading and replacing small files whose loss or half would lock users out.
+
+Every path is a trusted directory plus names walked with O_NOFOLLOW; a file with several links is refused, because
+nobody links these on purpose.
+"""
+
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["FileStamp", "locked", "open_directory", "read_small", "replace_file", "stamp_of"]
+
+_SMALL_FILE_LIMIT_OCTETS: Final = 64 << 20
+"""Half a million users in one password file."""
+
+_OPEN: Final = os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class FileStamp:
+    """What changes when a file does."""
+
+    inode: int
+    octets: int
+    changed_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> "FileStamp":
+        """Take the stamp from a stat."""
+        return cls(status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def open_directory(root: str, *names: str) -> int:
+    """Open a directory below ``root``, one component at a time; the caller closes it.
+
+    Raises:
+        OSError: as the kernel says; ELOOP or ENOTDIR for a symlink on the way.
+    """
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    for name in names:
+        try:
+            below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | _OPEN, dir_fd=descriptor)
+        finally:
+            os.close(descriptor)
+        descriptor = below
+    return descriptor
+
+
+def stamp_of(directory: int, name: str) -> FileStamp | None:
+    """Give the stamp of a file, None when it is not there.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    try:
+        return FileStamp.of(os.stat(name, dir_fd=directory, follow_symlinks=False))
+    except FileNotFoundError:
+        return None
+
+
+def read_small(directory: int, name: str) -> tuple[bytes, FileStamp] | None:
+    """Read a whole file and the stamp of what was read; None when it is not there.
+
+    Raises:
+        OSError: it cannot be read, is no regular file, has several links or changes all the time.
+    """
+    for _ in range(5):
+        try:
+            # O_NONBLOCK: a FIFO planted under this name must not hang a login.
+            descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | _OPEN, dir_fd=directory)
+        except FileNotFoundError:
+            return None
+        with os.fdopen(descriptor, "rb") as file:
+            before = os.fstat(descriptor)
+            if not stat.S_ISREG(before.st_mode) or before.st_nlink != 1 or before.st_size > _SMALL_FILE_LIMIT_OCTETS:
+                raise OSError(errno.EINVAL, "is not a regular file of its own and bounded size")
+            content = file.read(_SMALL_FILE_LIMIT_OCTETS)
+            after = FileStamp.of(os.fstat(descriptor))
+        if after == FileStamp.of(before) and len(content) == after.octets:
+            return content, after
+    raise OSError(errno.EAGAIN, "is being written to")
+
+
+def replace_file(directory: int, name: str, content: bytes, *, mode: int) -> None:
+    """Put a new file in place of an old one: whole or not at all, durable on return.
+
+    Raises:
+        OSError: the old file is untouched.
+    """
+    staged = f".{name}.{os.getpid()}.tmp"
+    descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _OPEN, mode, dir_fd=directory)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, mode)
+            _keep_owner(directory, name, descriptor)
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        os.rename(staged, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except BaseException:
+        os.unlink(staged, dir_fd=directory)
+        raise
+    # The new name must survive a power cut before anybody is told that the password changed.
+    os.fsync(directory)
+
+
+def _keep_owner(directory: int, name: str, descriptor: int) -> None:
+    """Give the new file the owner of the old one: root may edit what the service user reads."""
+    if os.geteuid() != 0:
+        return
+    try:
+        owner = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        owner = os.fstat(directory)
+    os.fchown(descriptor, owner.st_uid, owner.st_gid)
+
+
+@contextmanager
+def locked(directory: int) -> Generator[None]:
+    """Hold the lock that the older suite's tools take for edits in a domain directory (``.lock``, flock)."""
+    descriptor = os.open(".lock", os.O_RDWR | os.O_CREAT | _OPEN, 0o640, dir_fd=directory)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

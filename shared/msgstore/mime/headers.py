@@ -1,0 +1,50 @@
+"""Header fields of a message, as octets: split, count, look up.
+
+Line ends may be CRLF or LF.  The block ends at the first empty line; a line that is no field and no continuation ends
+it too, because what follows is body to every reader.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+__all__ = ["HEADER_LIMIT_OCTETS", "count_fields", "field_values", "fields", "header_end"]
+
+HEADER_LIMIT_OCTETS: Final = 256 * 1024
+"""Header fields beyond this count as absent."""
+
+_FIELDS_LIMIT: Final = 1000
+
+_FIELD: Final = re.compile(rb"([!-9;-~]+)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)\n")
+"""A name of printable ASCII without colon, the value, its continuations. RFC 5322 §2.2, §4.5.8."""
+
+
+def header_end(block: bytes) -> int | None:
+    """Give the offset behind the empty line that ends the header; None when there is none."""
+    if block.startswith((b"\n", b"\r\n")):
+        return block.index(b"\n") + 1
+    at_lf, at_crlf = block.find(b"\n\n"), block.find(b"\n\r\n")
+    ends = [at + width for at, width in ((at_lf, 2), (at_crlf, 3)) if at >= 0]
+    return min(ends) if ends else None
+
+
+def fields(block: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Give name in lower case and unfolded value of each field in order, at most 1000 of them."""
+    position, count = 0, 0
+    block = block[:HEADER_LIMIT_OCTETS]
+    while count < _FIELDS_LIMIT:
+        found = _FIELD.match(block, position)
+        if found is None:
+            return
+        yield found[1].lower(), found[2].replace(b"\r", b"").replace(b"\n", b"").strip(b" \t")
+        position, count = found.end(), count + 1
+
+
+def field_values(block: bytes, name: bytes) -> tuple[bytes, ...]:
+    """Give the unfolded values of every field of this name, in order; the name in lower case."""
+    return tuple(value for field, value in fields(block) if field == name)
+
+
+def count_fields(block: bytes, name: bytes) -> int:
+    """Count the fields of this name; the name in lower case."""
+    return sum(1 for field, _ in fields(block) if field == name)

@@ -1,0 +1,67 @@
+"""Trace lines that final delivery puts before a message. RFC 5321 §4.4.
+
+Everything a peer said is made harmless first: printable ASCII alone gets into Received, so no line can be forged.
+"""
+
+import re
+from dataclasses import dataclass
+from email.utils import formatdate
+from typing import Final
+
+__all__ = ["TraceFacts", "trace_lines"]
+
+_COMMENT_UNSAFE: Final = re.compile(r"[^!-'*-\[\]-~]+")
+"""What may not stand bare in a comment: blanks, controls, parentheses, backslash, non-ASCII."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceFacts:
+    """What the trace lines say."""
+
+    return_path: str
+    """Reverse-path without brackets; empty for the null path."""
+
+    delivered_to: str | None
+    """Set only when the message has exactly one recipient: it would differ between links of one body."""
+
+    helo: str | None
+    address: str | None
+    name: str | None
+    protocol: str
+    hostname: str
+    transaction: str
+    for_path: str | None
+    """Forward-path, only when there is exactly one: RFC 5321 §7.2 forbids to show the others."""
+
+    at_seconds: float
+
+
+def trace_lines(facts: TraceFacts) -> bytes:
+    """Write Return-Path, Delivered-To and Received, each ended by CRLF."""
+    lines = [f"Return-Path: <{_one_line(facts.return_path)}>"]
+    if facts.delivered_to is not None:
+        lines.append(f"Delivered-To: {_one_line(facts.delivered_to)}")
+    lines.append(f"Received: from {_safe(facts.helo) or 'unknown'}{_connection(facts)}")
+    lines.append(f"\tby {_safe(facts.hostname)} (msgstore) with {_safe(facts.protocol)} id {_safe(facts.transaction)}")
+    # A path outside of ASCII or with blanks would need encoding that Received does not have; it is left out.
+    if facts.for_path is not None and not _COMMENT_UNSAFE.search(facts.for_path):
+        lines.append(f"\tfor <{facts.for_path}>")
+    lines[-1] += ";"
+    lines.append(f"\t{formatdate(facts.at_seconds)}")
+    return "".join(f"{line}\r\n" for line in lines).encode("utf-8", "replace")
+
+
+def _connection(facts: TraceFacts) -> str:
+    name, address = _safe(facts.name), _safe(facts.address)
+    words = [name] if name else []
+    if address:
+        words.append(f"[IPv6:{address}]" if ":" in address else f"[{address}]")
+    return f" ({' '.join(words)})" if words else ""
+
+
+def _safe(text: str | None) -> str:
+    return _COMMENT_UNSAFE.sub("_", text)[:255] if text else ""
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r"[\x00-\x1f\x7f]", "_", text)
