@@ -1,0 +1,13 @@
+"""The program that gives MessageStore and AuthProvider to pop3d, imapd and smtpd over a Unix socket.
+
+Layout: ``server`` accepts peers and knows their roles from ``peers``; ``connection`` turns octets into requests and
+answers into octets, with limits, and knows no store; ``calls`` carries one request from its check to its result;
+``methods`` holds one function for each entry of the contract and sees no socket; ``logins``, ``mail`` and ``bodies``
+do their work; ``session`` holds who is in, marks, views and the maildrop lock.
+
+Threads: everything here runs in the event loop; whatever may touch the disk crosses over in ``calls`` to the worker
+threads of ``msgstore.service.offload``, password checks to a pool of their own.
+
+Guarantees: exactly one response to each request; marks, locks, handles and sessions end with their connection; what
+has begun to be removed is removed and answered truly, deadline or not; an exception in one request ends that request.
+"""

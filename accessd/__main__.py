@@ -1,0 +1,156 @@
+"""The ``accessd`` command: bind, fork the workers, serve until told to stop."""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from socket import socket
+from typing import Final
+
+from accessd.calls import LoginRules
+from accessd.peers import Peers
+from accessd.server import AccessServer
+from msgstore.config.loader import load_settings
+from msgstore.config.schema import Settings
+from msgstore.model.errors import ConfigError
+from msgstore.service.activation import passed_sockets
+from msgstore.service.channel import WorkerChannel
+from msgstore.service.lifecycle import Lifecycle, beat_while_healthy, run
+from msgstore.service.listen import Listener, bind
+from msgstore.service.notify import Notifier
+from msgstore.service.offload import Offload
+from msgstore.service.workers import PoolSettings, supervise
+from msgstore.telemetry.log import configure_logging
+from msgstore.telemetry.metrics import CONTENT_TYPE, MetricsHub
+from msgstore.wiring import CLOCK, AccessParts, build_access
+
+__all__ = ["main"]
+
+SNAPSHOT_SECONDS: Final = 5.0
+"""How old the figures on the page may be."""
+
+KILL_MARGIN_SECONDS: Final = 5.0
+"""What a worker has beyond its own grace and the longest request before it is killed."""
+
+QUEUE_PER_THREAD: Final = 64
+"""Requests that may wait for each worker thread before more are BUSY."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the daemon and give its exit code. sysexits(3)."""
+    parser = argparse.ArgumentParser(prog="accessd", description="Give mail and logins to the daemons of this machine.")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings, instead of $MSGSTORE_CONFIG")
+    chosen = parser.parse_args(arguments)
+    with contextlib.ExitStack() as owned:
+        try:
+            settings = load_settings(chosen.config)
+            configure_logging(form=settings.log.format, level=settings.log.level)
+            peers = Peers.from_settings(settings.access.roles, own_uid=os.geteuid())
+            sockets = _listen(settings, owned)
+            page = _page_listener(settings, owned)
+        except ConfigError as error:
+            for fault in error.faults:
+                sys.stderr.write(f"accessd: {fault}\n")
+            return os.EX_CONFIG
+        access = settings.access
+        pool = PoolSettings(
+            workers=access.workers,
+            grace_seconds=access.grace_seconds + access.request_seconds + KILL_MARGIN_SECONDS,
+            content_type=CONTENT_TYPE,
+        )
+        return supervise(
+            lambda channel: run(lambda life: _Worker(settings, peers, channel).serve(sockets, life)),
+            pool,
+            notifier=Notifier.from_environment(),
+            hub=MetricsHub(),
+            page_socket=None if page is None else page.socket,
+        )
+
+
+def _listen(settings: Settings, owned: contextlib.ExitStack) -> tuple[socket, ...]:
+    """Take systemd's sockets, or bind that of the settings."""
+    passed = passed_sockets()
+    if passed:
+        return tuple(one.socket for one in passed)
+    access = settings.access
+    listener = bind(access.listen, mode=int(access.socket_mode, 8), group=access.socket_group)
+    owned.callback(listener.close)
+    return (listener.socket,)
+
+
+def _page_listener(settings: Settings, owned: contextlib.ExitStack) -> Listener | None:
+    if not settings.metrics.accessd:
+        return None
+    listener = bind(settings.metrics.accessd)
+    owned.callback(listener.close)
+    return listener
+
+
+class _Worker:
+    """One process that serves until the end is asked for or its parent is gone."""
+
+    def __init__(self, settings: Settings, peers: Peers, channel: WorkerChannel) -> None:
+        self._settings = settings
+        self._peers = peers
+        self._channel = channel
+        access, auth = settings.access, settings.auth
+        self._offload = Offload(access.worker_threads, access.worker_threads * QUEUE_PER_THREAD, name="access")
+        cores = len(os.sched_getaffinity(0))
+        self._passwords = Offload(auth.password_threads or cores, auth.password_queue, name="password")
+
+    async def serve(self, sockets: Sequence[socket], lifecycle: Lifecycle) -> None:
+        """Serve on the sockets, which stay the parent's."""
+        loop = asyncio.get_running_loop()
+        parts = build_access(self._settings)
+        self._channel.socket.setblocking(True)
+        # The parent never writes: what can be read is its end.
+        loop.add_reader(self._channel.socket, lifecycle.stop)
+        try:
+            server = self._server(parts)
+            async with asyncio.TaskGroup() as group:
+                serving = group.create_task(server.serve(sockets))
+                self._channel.ready()
+                chores = [
+                    group.create_task(beat_while_healthy(self._channel.beat, parts.store.check_health, self._offload)),
+                    group.create_task(self._report(parts)),
+                ]
+                await lifecycle.stopped()
+                await server.stop()
+                await serving
+                for chore in chores:
+                    chore.cancel()
+            self._channel.send_snapshot(parts.metrics.snapshot())
+        finally:
+            loop.remove_reader(self._channel.socket)
+            self._offload.close()
+            self._passwords.close()
+            parts.close()
+
+    def _server(self, parts: AccessParts) -> AccessServer:
+        return AccessServer(
+            self._settings.access,
+            store=parts.store,
+            auth=parts.auth,
+            offload=self._offload,
+            passwords=self._passwords,
+            clock=CLOCK,
+            peers=self._peers,
+            login=LoginRules(
+                failure_seconds=self._settings.auth.failure_seconds,
+                detail_separator=self._settings.auth.detail_separator,
+                max_message_octets=self._settings.lmtp.max_message_octets,
+            ),
+            counters=parts.events,
+        )
+
+    async def _report(self, parts: AccessParts) -> None:
+        while True:
+            await self._offload.run(lambda: self._channel.send_snapshot(parts.metrics.snapshot()))
+            await asyncio.sleep(SNAPSHOT_SECONDS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

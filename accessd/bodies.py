@@ -1,0 +1,272 @@
+"""Messages on their way out: inline, by handle, or as a descriptor."""
+
+import fcntl
+import os
+from dataclasses import dataclass
+from typing import Final
+
+from msgstore.access.codes import AccessError
+from msgstore.access.contract import changed
+from msgstore.access.mailshapes import RetrieveResult, Sealed
+from msgstore.access.shapes import Limits
+from msgstore.model.interfaces import Body, Folder
+from msgstore.model.message import MessageInfo, Uid
+
+__all__ = ["Handles", "OpenedBody", "Slice", "message_info", "open_body", "read_head"]
+
+_SCAN_LIMIT_OCTETS: Final = 1 << 20
+"""Above this nobody reads a message only to learn whether a line begins with a dot; its reader will see."""
+
+_HEAD_LIMIT_OCTETS: Final = 768 * 1024
+"""Header and lines together fit one frame of 1 MiB."""
+
+_SEALING: Final = "x25519-xsalsa20-poly1305"
+_READ_OCTETS: Final = 64 * 1024
+_SEALS: Final = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """Which octets are wanted and how."""
+
+    way: str
+    """auto, inline, handle or fd."""
+
+    offset: int = 0
+    octets: int | None = None
+    """None means up to the end."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the message is wanted."""
+        return self.offset == 0 and self.octets is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedBody:
+    """What one ``message.retrieve`` found; at most one of the last two is set and has to be closed."""
+
+    result: RetrieveResult
+    body: Body | None = None
+    descriptor: int | None = None
+
+    def close(self) -> None:
+        """Give up what was opened, where nobody wants it any more."""
+        if self.body is not None:
+            self.body.close()
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+
+
+class Handles:
+    """Open bodies of one connection.  Reads go on in threads, so a released body is closed after its last read."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._open: dict[int, tuple[Body, object]] = {}
+        self._users: dict[int, int] = {}
+        self._closing: dict[int, Body] = {}
+        self._last = 0
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further body may be opened."""
+        return len(self._open) >= self._limit
+
+    def add(self, body: Body, owner: object) -> int:
+        """Keep a body for ``owner``, a session, and name it.
+
+        Raises:
+            AccessError: BUSY where too many are open; the body is then the caller's.
+        """
+        if self.is_full:
+            raise AccessError("BUSY", f"at most {self._limit} messages are open at a time", after_ms=0)
+        self._last += 1
+        self._open[self._last] = (body, owner)
+        return self._last
+
+    def acquire(self, handle: int) -> Body:
+        """Give a body for a read; :meth:`give_back` has to follow.
+
+        Raises:
+            AccessError: INVALID where the handle names nothing.
+        """
+        found = self._open.get(handle)
+        if found is None:
+            raise AccessError("INVALID", "no message is open under this handle", key="handle")
+        self._users[handle] = self._users.get(handle, 0) + 1
+        return found[0]
+
+    def give_back(self, handle: int) -> None:
+        """End a read."""
+        self._users[handle] -= 1
+        if not self._users[handle]:
+            del self._users[handle]
+            late = self._closing.pop(handle, None)
+            if late is not None:
+                late.close()
+
+    def release(self, handle: int) -> None:
+        """Close a body; harmless where the handle names nothing."""
+        found = self._open.pop(handle, None)
+        if found is None:
+            return
+        if handle in self._users:
+            self._closing[handle] = found[0]
+        else:
+            found[0].close()
+
+    def release_of(self, owner: object) -> None:
+        """Close what a session opened."""
+        for handle in [handle for handle, (_, whose) in self._open.items() if whose is owner]:
+            self.release(handle)
+
+    def release_all(self) -> None:
+        """Close everything: the connection has ended."""
+        for handle in list(self._open):
+            self.release(handle)
+
+
+def message_info(folder: Folder, uid: Uid) -> MessageInfo | None:
+    """Look one message up; None where it is not there."""
+    found = folder.list(after_uid=uid - 1, limit=1)
+    return found[0] if found and found[0].uid == uid else None
+
+
+def open_body(folder: Folder, uid: Uid, info: MessageInfo | None, wanted: Slice) -> OpenedBody:
+    """Open a message in one of the three ways; blocks.
+
+    ``info`` is what is already known of it.
+
+    Raises:
+        AccessError: TOO_LARGE where an inline answer would be.
+        MsgstoreError: what the store says.
+    """
+    body = folder.retrieve(uid)
+    try:
+        known = message_info(folder, uid) if info is None else info
+        return _opened(body, uid, known, wanted)
+    except BaseException:
+        body.close()
+        raise
+
+
+def _opened(body: Body, uid: Uid, info: MessageInfo | None, wanted: Slice) -> OpenedBody:
+    stored = body.stored_octets
+    start = min(wanted.offset, stored)
+    end = stored if wanted.octets is None else min(stored, start + wanted.octets)
+    limit = Limits().inline_octets
+    inline = wanted.way == "inline" or (wanted.way == "auto" and end - start <= limit)
+    sealed = info is not None and info.sealed
+    octets = stored if info is None else info.octets
+    result = RetrieveResult(
+        uid=uid,
+        octets=octets,
+        stored_octets=stored,
+        crlf=not sealed and octets == stored,
+        dots=sealed or not wanted.is_whole or stored > _SCAN_LIMIT_OCTETS or _has_dots(body),
+        sealed=Sealed(algorithm=_SEALING) if sealed else None,
+    )
+    if inline:
+        if end - start > limit:
+            raise AccessError("TOO_LARGE", "the message is too large to come inline", limit_octets=limit)
+        octets_wanted = _read_exactly(body, start, end - start)
+        body.close()
+        return OpenedBody(result=changed(result, body=octets_wanted))
+    if wanted.way == "fd":
+        descriptor = _descriptor_of(body)
+        body.close()
+        result = changed(result, fd=0, fd_offset=start, fd_octets=end - start)
+        return OpenedBody(result=result, descriptor=descriptor)
+    return OpenedBody(result=result, body=body)
+
+
+def read_head(body: Body, lines: int | None) -> tuple[bytes, bytes | None]:
+    """Give the header block with its empty line, and ``lines`` lines of the body when asked; octets as stored.
+
+    Raises:
+        AccessError: TOO_LARGE where it does not fit one frame; the caller retrieves the message instead.
+    """
+    seen = bytearray()
+    end = -1
+    while end < 0 or (lines is not None and not _has_lines(seen, end, lines)):
+        chunk = body.read(len(seen), _READ_OCTETS)
+        if not chunk:
+            break
+        seen += chunk
+        if end < 0:
+            end = _end_of_header(seen, len(seen) - len(chunk))
+        if len(seen) > _HEAD_LIMIT_OCTETS + _READ_OCTETS:
+            break
+    end = len(seen) if end < 0 else end
+    stop = end if lines is None else _end_of_lines(seen, end, lines)
+    if stop > _HEAD_LIMIT_OCTETS:
+        raise AccessError("TOO_LARGE", "the header does not fit one frame", limit_octets=_HEAD_LIMIT_OCTETS)
+    return bytes(seen[:end]), None if lines is None else bytes(seen[end:stop])
+
+
+def _end_of_header(seen: bytearray, fresh: int) -> int:
+    """Find the octet after the empty line; -1 while it has not come.  ``fresh`` is where unknown octets begin."""
+    if seen.startswith(b"\n"):
+        return 1
+    if seen.startswith(b"\r\n"):
+        return 2
+    start = max(0, fresh - 3)
+    ends = [found + len(mark) for mark in (b"\n\n", b"\n\r\n") if (found := seen.find(mark, start)) >= 0]
+    return min(ends, default=-1)
+
+
+def _has_lines(seen: bytearray, start: int, lines: int) -> bool:
+    return seen.count(b"\n", start) >= lines
+
+
+def _end_of_lines(seen: bytearray, start: int, lines: int) -> int:
+    at = start
+    for _ in range(lines):
+        found = seen.find(b"\n", at)
+        if found < 0:
+            return len(seen)
+        at = found + 1
+    return at
+
+
+def _has_dots(body: Body) -> bool:
+    last = b"\n"
+    for chunk in body.chunks():
+        if b"\n." in chunk or (last == b"\n" and chunk[:1] == b"."):
+            return True
+        last = chunk[-1:]
+    return False
+
+
+def _read_exactly(body: Body, start: int, octets: int) -> bytes:
+    parts: list[bytes] = []
+    while octets > 0:
+        part = body.read(start, octets)
+        if not part:
+            break
+        parts.append(part)
+        start += len(part)
+        octets -= len(part)
+    return b"".join(parts)
+
+
+def _descriptor_of(body: Body) -> int:
+    """Give a descriptor nobody can change the message through: the file itself, or a sealed copy in memory."""
+    own = body.fileno()
+    if own is not None and fcntl.fcntl(own, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+        return os.dup(own)
+    descriptor = os.memfd_create("message", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        for chunk in body.chunks():
+            rest = memoryview(chunk)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor

@@ -1,0 +1,375 @@
+"""One connection: octets to requests, answers to octets, with limits both ways.  It knows no store."""
+
+import asyncio
+import os
+import socket
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final, cast
+
+from accessd.calls import AccessCounters, Call, Caller
+from msgstore.access.codes import AccessError, wire_error
+from msgstore.access.contract import METHODS
+from msgstore.access.frames import (
+    AFTER_LOGIN,
+    BEFORE_LOGIN,
+    READ_OCTETS,
+    Frame,
+    FrameDecoder,
+    FrameRefused,
+    Notification,
+    Request,
+    Response,
+    encode,
+)
+from msgstore.model.errors import MsgstoreError
+from msgstore.telemetry.log import logger
+
+__all__ = ["Connection", "Outbox", "Rules"]
+
+log = logger(__name__)
+
+_PART_SECONDS: Final = 30.0
+"""An object is complete this long after its first octet."""
+
+_STALL_SECONDS: Final = 60.0
+"""A peer that takes nothing for so long is gone."""
+
+_OUTBOX_LIMIT_OCTETS: Final = 1024 * 1024
+"""Above this nothing more is read from a peer that does not read."""
+
+_GATHER_OCTETS: Final = 256 * 1024
+_FRAME_LIMIT_OCTETS: Final = 1024 * 1024
+
+
+class Rules:
+    """What a connection is told when it is made."""
+
+    def __init__(self, *, max_inflight: int, idle_seconds: float, counters: AccessCounters) -> None:
+        self.max_inflight: Final = max_inflight
+        self.idle_seconds: Final = idle_seconds
+        self.counters: Final = counters
+
+
+class Outbox:
+    """Frames that wait to be sent, some with a descriptor; the writer is the only one that sends."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self._waiting: deque[tuple[bytes, int | None]] = deque()
+        self._octets = 0
+        self._more = asyncio.Event()
+        self._closed = False
+        self.on_progress: Callable[[], None] = lambda: None
+        """Called when something has left."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the peer does not read as fast as it asks."""
+        return self._octets > _OUTBOX_LIMIT_OCTETS
+
+    def put(self, octets: bytes, descriptor: int | None = None) -> None:
+        """Queue a frame; the descriptor is the outbox's from here on."""
+        if self._closed:
+            if descriptor is not None:
+                os.close(descriptor)
+            return
+        self._waiting.append((octets, descriptor))
+        self._octets += len(octets)
+        self._more.set()
+
+    def finish(self) -> None:
+        """Let :meth:`send_all` return once everything has left."""
+        self._closed = True
+        self._more.set()
+
+    def drop(self) -> None:
+        """Close what was never sent."""
+        self._closed = True
+        for _, descriptor in self._waiting:
+            if descriptor is not None:
+                os.close(descriptor)
+        self._waiting.clear()
+
+    async def send_all(self) -> None:
+        """Send until finished.
+
+        Raises:
+            OSError, TimeoutError: the peer is gone.
+        """
+        while True:
+            await self._more.wait()
+            while self._waiting:
+                octets, descriptor = self._next()
+                async with asyncio.timeout(_STALL_SECONDS):
+                    if descriptor is None:
+                        await asyncio.get_running_loop().sock_sendall(self._socket, octets)
+                    else:
+                        await self._send_with(octets, descriptor)
+                self._octets -= len(octets)
+                self.on_progress()
+            self._more.clear()
+            if self._closed:
+                return
+
+    def _next(self) -> tuple[bytes, int | None]:
+        octets, descriptor = self._waiting.popleft()
+        if descriptor is not None or not self._waiting or len(octets) > _GATHER_OCTETS:
+            return octets, descriptor
+        parts, total = [octets], len(octets)
+        while self._waiting and self._waiting[0][1] is None and total + len(self._waiting[0][0]) <= _GATHER_OCTETS:
+            part, _ = self._waiting.popleft()
+            parts.append(part)
+            total += len(part)
+        return b"".join(parts), None
+
+    async def _send_with(self, octets: bytes, descriptor: int) -> None:
+        """Send a frame and its descriptor in a call that nothing else shares. unix(7), SCM_RIGHTS."""
+        try:
+            while True:
+                try:
+                    sent = socket.send_fds(self._socket, [octets], [descriptor])
+                    break
+                except BlockingIOError:
+                    await self._writable()
+        finally:
+            os.close(descriptor)
+        if sent < len(octets):
+            await asyncio.get_running_loop().sock_sendall(self._socket, octets[sent:])
+
+    async def _writable(self) -> None:
+        loop = asyncio.get_running_loop()
+        ready = asyncio.Event()
+        number = self._socket.fileno()
+        loop.add_writer(number, ready.set)
+        try:
+            await ready.wait()
+        finally:
+            loop.remove_writer(number)
+
+
+class Connection:
+    """Reads requests as far as limits allow, answers each exactly once, and ends everything at its end."""
+
+    def __init__(
+        self,
+        connected: socket.socket,
+        *,
+        caller: Caller,
+        rules: Rules,
+        begin: Callable[[Request, float], Call],
+        answer: Callable[[Call], Awaitable[object]],
+    ) -> None:
+        self._socket = connected
+        self._caller = caller
+        self._rules = rules
+        self._begin = begin
+        self._answer = answer
+        self._loop = asyncio.get_running_loop()
+        self._decoder = FrameDecoder(AFTER_LOGIN if caller.is_trusted else BEFORE_LOGIN)
+        self._outbox = Outbox(connected)
+        self._outbox.on_progress = self._note_progress
+        self._running: dict[int, _Running] = {}
+        self._progress = asyncio.Event()
+        self._reader: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None] | None = None
+        """Runs :meth:`serve`; set by the server."""
+
+        self._leaving = False
+        self._part_began = 0.0
+        """When the first octet of an unfinished object came."""
+
+    @property
+    def inflight(self) -> int:
+        """Requests in work."""
+        return len(self._running)
+
+    async def serve(self) -> None:
+        """Answer requests until the peer closes, breaks the protocol, or is told to go."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._reader = group.create_task(self._read_all(group))
+                writer = group.create_task(self._write_all())
+                await asyncio.wait([self._reader])
+                for running in list(self._running.values()):
+                    running.cancel("CANCELLED")
+                while self._running:
+                    self._progress.clear()
+                    await self._progress.wait()
+                self._outbox.finish()
+                await asyncio.wait([writer])
+        finally:
+            self._outbox.drop()
+            self._socket.close()
+
+    def tell(self, frame: Notification) -> None:
+        """Say something unasked."""
+        self._outbox.put(encode(frame))
+
+    def abort(self) -> None:
+        """End at once, whatever is in work."""
+        if self.task is not None:
+            self.task.cancel()
+
+    def go_away(self, grace_seconds: float) -> None:
+        """Take no new requests, let running ones finish, then close."""
+        self._leaving = True
+        self.tell(Notification(method="rpc.going_away", args=({"grace_ms": int(grace_seconds * 1000)},)))
+        self._note_progress()
+
+    def _note_progress(self) -> None:
+        self._progress.set()
+        if self._leaving and not self._running and self._reader is not None:
+            self._reader.cancel()
+
+    async def _read_all(self, group: asyncio.TaskGroup) -> None:
+        try:
+            while True:
+                await self._room()
+                if self._caller.is_trusted:
+                    self._decoder.change_limits(AFTER_LOGIN)
+                frame = self._decoder.next_frame()
+                if frame is not None:
+                    # What follows it has come just now at the earliest; a busy stream may never pause between objects.
+                    self._part_began = self._loop.time()
+                    self._take(frame, group)
+                elif not await self._fill():
+                    return
+        except FrameRefused as error:
+            self._rules.counters.frame_refused()
+            log.warning("access.frame_refused", uid=self._caller.peer.uid, reason=str(error))
+            self._outbox.put(encode(Notification(method="rpc.fatal", args=("INVALID", str(error)))))
+        except OSError as error:
+            log.debug("access.connection_lost", reason=str(error))
+
+    async def _write_all(self) -> None:
+        try:
+            await self._outbox.send_all()
+        except OSError as error:
+            # TimeoutError is one of them: the peer is gone or as good as gone.
+            log.debug("access.connection_lost", reason=str(error))
+            self._outbox.drop()
+            if self._reader is not None:
+                self._reader.cancel()
+
+    async def _room(self) -> None:
+        while len(self._running) >= self._rules.max_inflight or self._outbox.is_full:
+            self._progress.clear()
+            await self._progress.wait()
+            # The peer is not to blame for the time in which we did not read.
+            self._part_began = self._loop.time()
+
+    async def _fill(self) -> bool:
+        """Read once; False at the end of the stream or of patience."""
+        part = self._decoder.holds_part
+        if not part:
+            self._part_began = self._loop.time()
+        until = self._part_began + _PART_SECONDS if part else self._loop.time() + self._rules.idle_seconds
+        try:
+            async with asyncio.timeout_at(until):
+                octets = await self._loop.sock_recv(self._socket, READ_OCTETS)
+        except TimeoutError:
+            if part:
+                raise FrameRefused("an object was not finished in time") from None
+            return bool(self._running)
+        if not part:
+            self._part_began = self._loop.time()
+        self._decoder.feed(octets)
+        return bool(octets)
+
+    def _take(self, frame: Frame, group: asyncio.TaskGroup) -> None:
+        match frame:
+            case Request():
+                if frame.id in self._running:
+                    raise FrameRefused("an id is used again while its request is in work")
+                self._start(frame, group)
+            case Notification():
+                self._heed(frame)
+            case Response():
+                raise FrameRefused("a response to nothing that was asked")
+
+    def _heed(self, frame: Notification) -> None:
+        """Notifications are never answered, so one that cannot be understood changes nothing."""
+        if frame.method != "rpc.cancel" or len(frame.args) != 1 or not isinstance(frame.args[0], dict):
+            return
+        wanted = cast("dict[str, object]", frame.args[0]).get("id")
+        running = self._running.get(wanted) if isinstance(wanted, int) else None
+        if running is not None:
+            running.cancel("CANCELLED")
+
+    def _start(self, request: Request, group: asyncio.TaskGroup) -> None:
+        try:
+            if self._leaving:
+                raise AccessError("GOING_AWAY", "the server ends")
+            call = self._begin(request, self._loop.time())
+        except MsgstoreError as error:
+            self._respond(request, error=wire_error(error))
+            return
+        running = _Running(call)
+        self._running[request.id] = running
+        running.task = group.create_task(self._run(request, running))
+        timer = self._loop.call_later(call.timeout_seconds, running.cancel, "DEADLINE")
+        running.task.add_done_callback(lambda _: timer.cancel())
+
+    async def _run(self, request: Request, running: "_Running") -> None:
+        call = running.call
+        result: object = None
+        error: AccessError | None = None
+        try:
+            result = await self._answer(call)
+        except asyncio.CancelledError:
+            if running.reason is None:
+                raise
+            error = AccessError(running.reason, "given up as asked" if running.reason == "CANCELLED" else "too slow")
+        except MsgstoreError as trouble:
+            error = wire_error(trouble, log_id=call.log_id)
+            if error.code in ("IO", "INTERNAL", "AUTH_TEMP"):
+                log.error(  # noqa: TRY400 - not a logging.Logger
+                    "access.request_failed", error=trouble, method=request.method, id=call.log_id, trace=call.trace
+                )
+        # The connection loop: a bug ends this request and nothing else.
+        except Exception as trouble:  # noqa: BLE001
+            error = wire_error(trouble, log_id=call.log_id)
+            log.error("access.request_crashed", error=trouble, method=request.method, id=call.log_id, trace=call.trace)  # noqa: TRY400 - not a logging.Logger
+        else:
+            self._respond(request, result=result, call=call)
+        finally:
+            del self._running[request.id]
+            call.finish()
+            if error is not None:
+                self._respond(request, error=error)
+            self._note_progress()
+
+    def _respond(
+        self, request: Request, *, error: AccessError | None = None, result: object = None, call: Call | None = None
+    ) -> None:
+        octets = b""
+        if error is None:
+            try:
+                octets = encode(Response(id=request.id, result=result))
+            except (TypeError, ValueError, OverflowError) as trouble:
+                log.error("access.request_crashed", error=trouble, method=request.method)  # noqa: TRY400 - not a logging.Logger
+                error = wire_error(trouble)
+            if len(octets) > _FRAME_LIMIT_OCTETS:
+                error = AccessError("TOO_LARGE", "the answer does not fit a frame", limit_octets=_FRAME_LIMIT_OCTETS)
+        if error is not None:
+            octets = encode(Response(id=request.id, error=error.on_wire(self._caller.error_form)))
+        descriptor = None if call is None or error is not None else call.take_descriptor()
+        self._outbox.put(octets, descriptor)
+        method = request.method if request.method in METHODS else "unknown"
+        self._rules.counters.request_answered(method, "ok" if error is None else error.code)
+
+
+class _Running:
+    """A request in work and whether it was given up."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.reason: str | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    def cancel(self, reason: str) -> None:
+        """Give it up unless it has begun to change the store."""
+        if self.reason is None and not self.call.committing and self.task is not None:
+            self.reason = reason
+            self.task.cancel()

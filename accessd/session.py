@@ -1,0 +1,229 @@
+"""Who is in: sessions, their order of work, marks, and the maildrop one of them may hold alone."""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from msgstore.access.codes import AccessError
+from msgstore.model.address import MailboxId
+from msgstore.model.folder import FolderName, FolderStatus
+from msgstore.model.interfaces import Clock
+from msgstore.model.message import MessageInfo, Uid
+from msgstore.model.user import User
+from msgstore.telemetry.log import logger
+
+__all__ = ["Session", "Sessions", "Turn", "Turns", "View"]
+
+log = logger(__name__)
+
+_TOKEN_OCTETS: Final = 32
+Place = tuple[MailboxId, FolderName]
+
+
+class Turn:
+    """One request's place in the order of its session; left exactly once."""
+
+    def __init__(self, before: Iterable[asyncio.Event]) -> None:
+        self._before = tuple(before)
+        self._over = asyncio.Event()
+
+    @property
+    def over(self) -> asyncio.Event:
+        """Set when the request is done."""
+        return self._over
+
+    async def come(self) -> None:
+        """Wait for everything that stands before."""
+        for earlier in self._before:
+            await earlier.wait()
+
+    def leave(self) -> None:
+        """Let those behind go on; harmless to repeat."""
+        self._over.set()
+
+
+class Turns:
+    """What changes runs alone and in the order received; what reads waits for the changes before it."""
+
+    def __init__(self) -> None:
+        self._last_change: asyncio.Event | None = None
+        self._reads: list[asyncio.Event] = []
+        """Reads received since the last change."""
+
+    def take(self, *, changes: bool) -> Turn:
+        """Take the next place; called in the order in which requests are received."""
+        before = [] if self._last_change is None else [self._last_change]
+        if not changes:
+            turn = Turn(before)
+            self._reads = [read for read in self._reads if not read.is_set()]
+            self._reads.append(turn.over)
+            return turn
+        turn = Turn([*before, *self._reads])
+        self._last_change = turn.over
+        self._reads = []
+        return turn
+
+
+@dataclass(slots=True, kw_only=True)
+class View:
+    """A maildrop as it was when it was opened, less what its holder expunged."""
+
+    folder: FolderName
+    status: FolderStatus
+    messages: dict[Uid, MessageInfo]
+    """Ascending by uid."""
+
+    def forget(self, uids: Iterable[Uid]) -> None:
+        """Take expunged messages out."""
+        for uid in uids:
+            self.messages.pop(uid, None)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Session:
+    """One login on one connection."""
+
+    token: str
+    id: str
+    """Names the session to operators; opens nothing."""
+
+    user: User
+    service: str
+    client_address: str | None
+    since: float
+    """Seconds since 1970 UTC."""
+
+    last_used: float
+    """Monotonic."""
+
+    end_handles: Callable[["Session"], None]
+    """Closes the bodies the session opened; its connection knows them."""
+
+    busy: int = 0
+    """Requests in work; a session at work is not idle."""
+
+    ended: bool = False
+    turns: Turns = field(default_factory=Turns)
+    marks: dict[Place, set[Uid]] = field(default_factory=dict[Place, set[Uid]])
+    view: View | None = None
+    """The maildrop held alone."""
+
+    @property
+    def mailbox(self) -> MailboxId:
+        """Whose mail it may see."""
+        return self.user.mailbox
+
+    def drop_marks(self) -> None:
+        """Forget what was marked; nothing was removed yet."""
+        self.marks.clear()
+
+
+class Sessions:
+    """Every session of this process, and who holds which maildrop."""
+
+    def __init__(self, *, clock: Clock, idle_seconds: float) -> None:
+        self.idle_seconds: Final = idle_seconds
+        self._clock = clock
+        self._by_token: dict[str, Session] = {}
+        self._holders: dict[Place, Session] = {}
+        self._freed: dict[Place, asyncio.Event] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_token)
+
+    @property
+    def held(self) -> int:
+        """Maildrops held alone."""
+        return len(self._holders)
+
+    def every(self) -> tuple[Session, ...]:
+        """Give all sessions, oldest first."""
+        return tuple(self._by_token.values())
+
+    def start(
+        self,
+        user: User,
+        *,
+        service: str,
+        client_address: str | None,
+        end_handles: Callable[[Session], None],
+    ) -> Session:
+        """Open a session."""
+        session = Session(
+            token=secrets.token_hex(_TOKEN_OCTETS),
+            id=secrets.token_hex(8),
+            user=user,
+            service=service,
+            client_address=client_address,
+            since=self._clock.time(),
+            last_used=self._clock.monotonic(),
+            end_handles=end_handles,
+        )
+        self._by_token[session.token] = session
+        return session
+
+    def touch(self, session: Session) -> None:
+        """Note that the session is used.
+
+        Raises:
+            AccessError: NO_SESSION where it has ended or been idle for too long.
+        """
+        self._end_if_idle(session)
+        if session.ended:
+            raise AccessError("NO_SESSION", "the session has ended")
+        session.last_used = self._clock.monotonic()
+
+    def end(self, session: Session) -> None:
+        """End a session with its marks, handles and maildrop; harmless to repeat."""
+        if session.ended:
+            return
+        session.ended = True
+        del self._by_token[session.token]
+        self.release(session)
+        session.drop_marks()
+        session.end_handles(session)
+        log.info("access.session_ended", user=str(session.mailbox), service=session.service, session=session.id)
+
+    def end_idle(self) -> None:
+        """End every session that was silent for too long."""
+        for session in self.every():
+            self._end_if_idle(session)
+
+    def holder(self, mailbox: MailboxId, folder: FolderName) -> Session | None:
+        """Say who holds a maildrop alone now."""
+        found = self._holders.get((mailbox, folder))
+        if found is not None:
+            self._end_if_idle(found)
+        return self._holders.get((mailbox, folder))
+
+    async def hold(self, session: Session, folder: FolderName, *, wait_seconds: float) -> None:
+        """Take a maildrop alone; the view is the caller's to set.
+
+        Raises:
+            AccessError: LOCKED where another session holds it for longer than ``wait_seconds``.
+        """
+        place = (session.mailbox, folder)
+        try:
+            async with asyncio.timeout(wait_seconds):
+                while self.holder(*place) is not None:
+                    await self._freed.setdefault(place, asyncio.Event()).wait()
+        except TimeoutError:
+            raise AccessError("LOCKED", "another session holds the maildrop", after_ms=5000) from None
+        if session.ended:
+            raise AccessError("NO_SESSION", "the session has ended")
+        self._holders[place] = session
+
+    def release(self, session: Session) -> None:
+        """Give back what the session holds alone; harmless without."""
+        session.view = None
+        for place in [place for place, holder in self._holders.items() if holder is session]:
+            del self._holders[place]
+            freed = self._freed.pop(place, None)
+            if freed is not None:
+                freed.set()
+
+    def _end_if_idle(self, session: Session) -> None:
+        if not session.busy and self._clock.monotonic() - session.last_used > self.idle_seconds:
+            self.end(session)

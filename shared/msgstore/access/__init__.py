@@ -1,0 +1,20 @@
+"""The access socket's protocol, spoken by accessd and by every daemon that reads mail: plain MessagePack-RPC.
+
+Layout, imports going down only: ``frames`` (octets to the three array shapes and back, limits), ``codes`` (the error
+words and what each means to POP3, IMAP and a relay), ``shapes`` (arguments and results as typed values), ``contract``
+(one entry for each method, checking of calls, the description), ``conversation`` (a client's calls in flight, pure),
+``aio`` and ``sync`` (the two shells that own a socket).
+
+A client needs msgpack, msgspec and idna and nothing else of this distribution's dependencies.
+
+::
+
+    async with AccessClient.connect("/run/msgstore/access.sock") as client:
+        session = await client.login("alice@example.org", "secret", service="pop3")
+        for row in await session.list():
+            body = await session.retrieve(row.uid)
+
+Descriptors: a body may come as a descriptor (SCM_RIGHTS).  The n-th response that says ``fd`` owns the n-th descriptor
+received; each is owned by exactly one object and closed by it.  Threads: a client object belongs to one task's event
+loop (``aio``) or to one thread at a time (``sync``).
+"""

@@ -1,0 +1,316 @@
+"""The client for asyncio and uvloop: the same names as in ``sync``, awaited.
+
+The socket is read with ``recvmsg`` here and not through a transport, because asyncio's transports read with ``recv``
+and lose descriptors.  Calls of many tasks may be in flight at once.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+from msgstore.access import contract
+from msgstore.access.codes import AccessError
+from msgstore.access.contract import Method
+from msgstore.access.conversation import Answer, Conversation, Told
+from msgstore.access.frames import FrameRefused
+from msgstore.access.mailshapes import (
+    DeleteResult,
+    ExpungeResult,
+    HeadersResult,
+    OpenResult,
+    RetrieveResult,
+    StatResult,
+    UidItem,
+    UndeleteResult,
+)
+from msgstore.access.rows import MessageRow, rows_of
+from msgstore.access.shapes import HelloResult, LoginResult
+from msgstore.access.sync import receive_from
+
+__all__ = ["AccessClient", "Body", "Session"]
+
+Result = TypeVar("Result")
+
+_CHUNK_OCTETS: Final = 256 * 1024
+"""One trip to a thread or to the server for each; as much as ``message.read`` gives at once."""
+
+
+class AccessClient:
+    """One connection to the access socket, of one event loop."""
+
+    def __init__(self, connected: socket.socket, *, timeout_seconds: float = 60.0) -> None:
+        self._socket = connected
+        self._timeout_seconds = timeout_seconds
+        self._loop = asyncio.get_running_loop()
+        self._conversation = Conversation()
+        self._waiting: dict[int, asyncio.Future[Answer]] = {}
+        self._sending = asyncio.Lock()
+        self._ended: Exception | None = None
+        self.told: list[Told] = []
+        """What the server said unasked; the caller empties it."""
+
+        self._loop.add_reader(connected.fileno(), self._on_readable)
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(
+        cls, path: str, *, client: str = "msgstore", timeout_seconds: float = 60.0
+    ) -> AsyncGenerator[Self, None]:
+        """Connect, say hello, and close at the end of the block.
+
+        Raises:
+            OSError: nobody listens there, or may not.
+            AccessError: the server speaks another version.
+        """
+        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connected.setblocking(False)
+            async with asyncio.timeout(timeout_seconds):
+                await asyncio.get_running_loop().sock_connect(connected, path)
+        except BaseException:
+            connected.close()
+            raise
+        made = cls(connected, timeout_seconds=timeout_seconds)
+        try:
+            await made.hello(client)
+            yield made
+        finally:
+            made.close()
+
+    async def hello(self, client: str, features: Sequence[str] = ("fd",)) -> HelloResult:
+        """Agree on version and features."""
+        return await self.ask(contract.RPC_HELLO, proto=contract.PROTO, client=client, features=list(features))
+
+    async def call(self, method: str, **args: object) -> object:
+        """Call any method of the contract and give its plain result; None means left out.
+
+        Cancelling the caller asks the server to give the request up.
+
+        Raises:
+            AccessError: the error of the response, or GOING_AWAY where the connection ended.
+            OSError, TimeoutError: the connection failed or was too slow.
+        """
+        result, descriptor = await self._exchange(method, args)
+        if descriptor is not None:
+            os.close(descriptor)
+        return result
+
+    async def ask(self, method: Method[Any, Result], **args: object) -> Result:
+        """Call a method by its entry of the contract and give its typed result.
+
+        Raises:
+            AccessError, OSError, TimeoutError: as for :meth:`call`.
+        """
+        return contract.typed(await self.call(method.name, **args), method.result)
+
+    async def login(self, user: str, password: str, *, service: str, client_address: str | None = None) -> "Session":
+        """Open a session.
+
+        Raises:
+            AccessError: AUTH_FAILED, AUTH_TEMP, RATE_LIMITED, DOMAIN_NOT_HOSTED.
+        """
+        opened = await self.ask(
+            contract.AUTH_LOGIN, user=user, password=password, service=service, client_address=client_address
+        )
+        return Session(self, opened)
+
+    async def retrieve(self, **args: object) -> "Body":
+        """Call ``message.retrieve`` and keep a descriptor that comes with it."""
+        result, descriptor = await self._exchange(contract.MESSAGE_RETRIEVE.name, args)
+        return Body(self, contract.typed(result, RetrieveResult), descriptor)
+
+    def close(self) -> None:
+        """End the connection, and with it marks, locks and handles; harmless to repeat."""
+        self._end(AccessError("GOING_AWAY", "the connection is closed"))
+
+    async def _exchange(self, method: str, args: dict[str, object]) -> tuple[object, int | None]:
+        if self._ended is not None:
+            raise self._ended
+        call_id, octets = self._conversation.call(method, args)
+        answered: asyncio.Future[Answer] = self._loop.create_future()
+        self._waiting[call_id] = answered
+        sent = False
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                async with self._sending:
+                    await self._loop.sock_sendall(self._socket, octets)
+                    sent = True
+                answer = await answered
+        except (asyncio.CancelledError, TimeoutError) as error:
+            if sent:
+                self._give_up(call_id)
+            else:
+                # Perhaps a part of the frame is on its way, and nothing can follow half a frame.
+                self._end(AccessError("CANCELLED", f"a call was given up while it was sent ({type(error).__name__})"))
+            raise
+        finally:
+            self._waiting.pop(call_id, None)
+        if answer.error is not None:
+            raise answer.error
+        return answer.result, answer.descriptor
+
+    def _give_up(self, call_id: int) -> None:
+        """Tell the server without waiting; its response is dropped when it comes."""
+        if self._ended is not None or self._sending.locked():
+            return
+        octets = self._conversation.cancel(call_id)
+        try:
+            sent = self._socket.send(octets)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._end(error)
+            return
+        if sent < len(octets):
+            self._end(AccessError("CANCELLED", "a call was given up while the socket was full"))
+
+    def _on_readable(self) -> None:
+        try:
+            octets, descriptors = receive_from(self._socket)
+            finished = self._conversation.receive(octets, descriptors)
+        except (BlockingIOError, InterruptedError):
+            return
+        except (OSError, FrameRefused) as error:
+            self._end(error)
+            return
+        for item in finished:
+            if isinstance(item, Told):
+                self.told.append(item)
+                continue
+            waiting = self._waiting.get(item.id)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(item)
+            elif item.descriptor is not None:
+                os.close(item.descriptor)
+        if not octets:
+            self._end(self._conversation.fatal or AccessError("GOING_AWAY", "the server closed the connection"))
+
+    def _end(self, why: Exception) -> None:
+        if self._ended is not None:
+            return
+        self._ended = why
+        self._loop.remove_reader(self._socket.fileno())
+        self._socket.close()
+        for descriptor in self._conversation.unclaimed():
+            os.close(descriptor)
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(why)
+
+
+class Session:
+    """One login; its marks and its maildrop lock end with it."""
+
+    def __init__(self, client: AccessClient, opened: LoginResult) -> None:
+        self.client = client
+        self.opened = opened
+        self.token = opened.session
+        self.mailbox = opened.mailbox
+
+    async def open(self, folder: str = "INBOX", *, wait_ms: int | None = None) -> OpenResult:
+        """Hold the maildrop alone, as RFC 1939 §4 asks; its messages stay as they are now for this session."""
+        return await self.client.ask(contract.MAILBOX_OPEN, **self._in(folder), wait_ms=wait_ms)
+
+    async def close(self) -> None:
+        """Give the maildrop back and drop the marks."""
+        await self.client.ask(contract.MAILBOX_CLOSE, session=self.token)
+
+    async def logout(self) -> None:
+        """End the session."""
+        await self.client.ask(contract.AUTH_LOGOUT, session=self.token)
+
+    async def stat(self, folder: str = "INBOX") -> StatResult:
+        """Count messages and octets."""
+        return await self.client.ask(contract.FOLDER_STAT, **self._in(folder))
+
+    async def list(self, folder: str = "INBOX", *, fields: Sequence[str] | None = None) -> tuple[MessageRow, ...]:
+        """Give every message, page by page; ``fields`` must name uid."""
+        rows: list[MessageRow] = []
+        after: int | None = None
+        while True:
+            page = await self.client.ask(
+                contract.MESSAGE_LIST, **self._in(folder), fields=fields and tuple(fields), after_uid=after
+            )
+            rows += rows_of(page)
+            after = page.next_uid
+            if after is None:
+                return tuple(rows)
+
+    async def retrieve(self, uid: int, folder: str = "INBOX", *, way: str | None = "fd") -> "Body":
+        """Open a message; ``way`` is auto, inline, handle or fd.  Use the Body as a context manager."""
+        return await self.client.retrieve(**self._in(folder), uid=uid, **{"as": way})
+
+    async def headers(self, uid: int, folder: str = "INBOX", *, lines: int | None = None) -> HeadersResult:
+        """Give the header block and the first lines of the body."""
+        return await self.client.ask(contract.MESSAGE_HEADERS, **self._in(folder), uid=uid, lines=lines)
+
+    async def delete(self, *uids: UidItem, folder: str = "INBOX") -> DeleteResult:
+        """Mark messages; nothing is removed before :meth:`expunge`."""
+        return await self.client.ask(contract.MESSAGE_DELETE, **self._in(folder), uids=uids)
+
+    async def undelete(self, *uids: UidItem, folder: str = "INBOX") -> UndeleteResult:
+        """Take marks away, all of them where none are named."""
+        return await self.client.ask(contract.MESSAGE_UNDELETE, **self._in(folder), uids=uids or None)
+
+    async def expunge(self, folder: str = "INBOX") -> ExpungeResult:
+        """Remove for good what this session marked."""
+        return await self.client.ask(contract.MESSAGE_EXPUNGE, **self._in(folder))
+
+    def _in(self, folder: str) -> dict[str, object]:
+        return {"session": self.token, "mailbox": self.mailbox, "folder": folder}
+
+
+class Body:
+    """An opened message, however its octets come; an asynchronous context manager."""
+
+    def __init__(self, client: AccessClient, opened: RetrieveResult, descriptor: int | None) -> None:
+        self.opened = opened
+        """``octets``, ``stored_octets``, ``crlf``, ``dots``, ``sealed``."""
+
+        self._client = client
+        self._descriptor = descriptor
+
+    def fileno(self) -> int | None:
+        """The read-only descriptor, for sendfile from ``opened.fd_offset``; None where the body came otherwise."""
+        return self._descriptor
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Give the octets as stored, in pieces; the disk is read in a thread."""
+        opened = self.opened
+        if opened.body is not None:
+            if opened.body:
+                yield opened.body
+        elif self._descriptor is not None:
+            start, end = opened.fd_offset or 0, (opened.fd_offset or 0) + (opened.fd_octets or 0)
+            for offset in range(start, end, _CHUNK_OCTETS):
+                octets = min(_CHUNK_OCTETS, end - offset)
+                yield await asyncio.to_thread(os.pread, self._descriptor, octets, offset)
+        else:
+            for offset in range(0, opened.stored_octets, _CHUNK_OCTETS):
+                yield await self._client.ask(
+                    contract.MESSAGE_READ, handle=opened.handle, offset=offset, octets=_CHUNK_OCTETS
+                )
+
+    async def read(self) -> bytes:
+        """Give all octets as stored."""
+        return b"".join([chunk async for chunk in self.chunks()])
+
+    async def close(self) -> None:
+        """Give the descriptor or the handle back; harmless to repeat."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+        elif self.opened.handle is not None:
+            await self._client.ask(contract.MESSAGE_RELEASE, handle=self.opened.handle)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

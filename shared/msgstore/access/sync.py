@@ -1,0 +1,276 @@
+"""The client for programs with threads or none: plain blocking calls on a Unix socket.
+
+One thread at a time uses a client.  The same names as in ``aio``, without ``await``.
+"""
+
+import array
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+from msgstore.access import contract
+from msgstore.access.codes import AccessError
+from msgstore.access.contract import Method
+from msgstore.access.conversation import Answer, Conversation, Told
+from msgstore.access.frames import READ_OCTETS, FrameRefused
+from msgstore.access.mailshapes import (
+    DeleteResult,
+    ExpungeResult,
+    HeadersResult,
+    OpenResult,
+    RetrieveResult,
+    StatResult,
+    UidItem,
+    UndeleteResult,
+)
+from msgstore.access.rows import MessageRow, rows_of
+from msgstore.access.shapes import HelloResult, LoginResult
+
+__all__ = ["AccessClient", "Body", "Session", "receive_from"]
+
+Result = TypeVar("Result")
+
+_CHUNK_OCTETS: Final = 64 * 1024
+_DESCRIPTOR_SPACE: Final = socket.CMSG_SPACE(2 * array.array("i").itemsize)
+"""Room for one descriptor and to notice a second one, which is refused."""
+
+
+class AccessClient:
+    """One connection to the access socket."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self._conversation = Conversation()
+        self.told: list[Told] = []
+        """What the server said unasked; the caller empties it."""
+
+    @classmethod
+    def connect(cls, path: str, *, client: str = "msgstore", timeout_seconds: float = 60.0) -> Self:
+        """Connect and say hello; use the result as a context manager.
+
+        Raises:
+            OSError: nobody listens there, or may not.
+            AccessError: the server speaks another version.
+        """
+        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connected.settimeout(timeout_seconds)
+            connected.connect(path)
+            made = cls(connected)
+            made.hello(client)
+        except BaseException:
+            connected.close()
+            raise
+        return made
+
+    def hello(self, client: str, features: Sequence[str] = ("fd",)) -> HelloResult:
+        """Agree on version and features."""
+        return self.ask(contract.RPC_HELLO, proto=contract.PROTO, client=client, features=list(features))
+
+    def call(self, method: str, **args: object) -> object:
+        """Call any method of the contract and give its plain result; None means left out.
+
+        Raises:
+            AccessError: the error of the response, or GOING_AWAY where the connection ended.
+            OSError: the connection failed or was too slow.
+        """
+        result, descriptor = self._exchange(method, args)
+        if descriptor is not None:
+            os.close(descriptor)
+        return result
+
+    def ask(self, method: Method[Any, Result], **args: object) -> Result:
+        """Call a method by its entry of the contract and give its typed result.
+
+        Raises:
+            AccessError, OSError: as for :meth:`call`.
+        """
+        return contract.typed(self.call(method.name, **args), method.result)
+
+    def login(self, user: str, password: str, *, service: str, client_address: str | None = None) -> "Session":
+        """Open a session.
+
+        Raises:
+            AccessError: AUTH_FAILED, AUTH_TEMP, RATE_LIMITED, DOMAIN_NOT_HOSTED.
+        """
+        opened = self.ask(
+            contract.AUTH_LOGIN, user=user, password=password, service=service, client_address=client_address
+        )
+        return Session(self, opened)
+
+    def close(self) -> None:
+        """End the connection, and with it marks, locks and handles."""
+        for descriptor in self._conversation.unclaimed():
+            os.close(descriptor)
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def retrieve(self, **args: object) -> "Body":
+        """Call ``message.retrieve`` and keep a descriptor that comes with it."""
+        result, descriptor = self._exchange(contract.MESSAGE_RETRIEVE.name, args)
+        return Body(self, contract.typed(result, RetrieveResult), descriptor)
+
+    def _exchange(self, method: str, args: dict[str, object]) -> tuple[object, int | None]:
+        call_id, octets = self._conversation.call(method, args)
+        self._socket.sendall(octets)
+        while True:
+            found = self._answer_to(call_id)
+            if found is not None:
+                if found.error is not None:
+                    raise found.error
+                return found.result, found.descriptor
+
+    def _answer_to(self, call_id: int) -> Answer | None:
+        octets, descriptors = receive_from(self._socket)
+        if not octets:
+            raise self._conversation.fatal or AccessError("GOING_AWAY", "the server closed the connection")
+        answer = None
+        for item in self._conversation.receive(octets, descriptors):
+            if isinstance(item, Told):
+                self.told.append(item)
+            elif item.id == call_id:
+                answer = item
+            elif item.descriptor is not None:
+                os.close(item.descriptor)
+        return answer
+
+
+class Session:
+    """One login; its marks and its maildrop lock end with it."""
+
+    def __init__(self, client: AccessClient, opened: LoginResult) -> None:
+        self.client = client
+        self.opened = opened
+        self.token = opened.session
+        self.mailbox = opened.mailbox
+
+    def open(self, folder: str = "INBOX", *, wait_ms: int | None = None) -> OpenResult:
+        """Hold the maildrop alone, as RFC 1939 §4 asks; its messages stay as they are now for this session."""
+        return self.client.ask(contract.MAILBOX_OPEN, **self._in(folder), wait_ms=wait_ms)
+
+    def close(self) -> None:
+        """Give the maildrop back and drop the marks."""
+        self.client.ask(contract.MAILBOX_CLOSE, session=self.token)
+
+    def logout(self) -> None:
+        """End the session."""
+        self.client.ask(contract.AUTH_LOGOUT, session=self.token)
+
+    def stat(self, folder: str = "INBOX") -> StatResult:
+        """Count messages and octets."""
+        return self.client.ask(contract.FOLDER_STAT, **self._in(folder))
+
+    def list(self, folder: str = "INBOX", *, fields: Sequence[str] | None = None) -> tuple[MessageRow, ...]:
+        """Give every message, page by page; ``fields`` must name uid."""
+        rows: list[MessageRow] = []
+        after: int | None = None
+        while True:
+            page = self.client.ask(
+                contract.MESSAGE_LIST, **self._in(folder), fields=fields and tuple(fields), after_uid=after
+            )
+            rows += rows_of(page)
+            after = page.next_uid
+            if after is None:
+                return tuple(rows)
+
+    def retrieve(self, uid: int, folder: str = "INBOX", *, way: str | None = "fd") -> "Body":
+        """Open a message; ``way`` is auto, inline, handle or fd.  Use the Body as a context manager."""
+        return self.client.retrieve(**self._in(folder), uid=uid, **{"as": way})
+
+    def headers(self, uid: int, folder: str = "INBOX", *, lines: int | None = None) -> HeadersResult:
+        """Give the header block and the first lines of the body."""
+        return self.client.ask(contract.MESSAGE_HEADERS, **self._in(folder), uid=uid, lines=lines)
+
+    def delete(self, *uids: UidItem, folder: str = "INBOX") -> DeleteResult:
+        """Mark messages; nothing is removed before :meth:`expunge`."""
+        return self.client.ask(contract.MESSAGE_DELETE, **self._in(folder), uids=uids)
+
+    def undelete(self, *uids: UidItem, folder: str = "INBOX") -> UndeleteResult:
+        """Take marks away, all of them where none are named."""
+        return self.client.ask(contract.MESSAGE_UNDELETE, **self._in(folder), uids=uids or None)
+
+    def expunge(self, folder: str = "INBOX") -> ExpungeResult:
+        """Remove for good what this session marked."""
+        return self.client.ask(contract.MESSAGE_EXPUNGE, **self._in(folder))
+
+    def _in(self, folder: str) -> dict[str, object]:
+        return {"session": self.token, "mailbox": self.mailbox, "folder": folder}
+
+
+class Body:
+    """An opened message, however its octets come; a context manager."""
+
+    def __init__(self, client: AccessClient, opened: RetrieveResult, descriptor: int | None) -> None:
+        self.opened = opened
+        """``octets``, ``stored_octets``, ``crlf``, ``dots``, ``sealed``."""
+
+        self._client = client
+        self._descriptor = descriptor
+
+    def fileno(self) -> int | None:
+        """The read-only descriptor, for sendfile from ``opened.fd_offset``; None where the body came otherwise."""
+        return self._descriptor
+
+    def chunks(self) -> Iterator[bytes]:
+        """Give the octets as stored, in pieces."""
+        opened = self.opened
+        if opened.body is not None:
+            if opened.body:
+                yield opened.body
+        elif self._descriptor is not None:
+            start, end = opened.fd_offset or 0, (opened.fd_offset or 0) + (opened.fd_octets or 0)
+            for offset in range(start, end, _CHUNK_OCTETS):
+                yield os.pread(self._descriptor, min(_CHUNK_OCTETS, end - offset), offset)
+        else:
+            for offset in range(0, opened.stored_octets, _CHUNK_OCTETS):
+                yield self._client.ask(contract.MESSAGE_READ, handle=opened.handle, offset=offset, octets=_CHUNK_OCTETS)
+
+    def read(self) -> bytes:
+        """Give all octets as stored."""
+        return b"".join(self.chunks())
+
+    def close(self) -> None:
+        """Give the descriptor or the handle back; harmless to repeat."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+        elif self.opened.handle is not None:
+            self._client.ask(contract.MESSAGE_RELEASE, handle=self.opened.handle)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def receive_from(connected: socket.socket) -> tuple[bytes, tuple[int, ...]]:
+    """Read octets and the descriptor that may come with them; empty octets mean the end.
+
+    Raises:
+        FrameRefused: more than one descriptor came, or the kernel had to drop one; whatever came is closed.
+        OSError: the connection failed.
+
+    unix(7), SCM_RIGHTS.
+    """
+    octets, extra, flags, _ = connected.recvmsg(READ_OCTETS, _DESCRIPTOR_SPACE, socket.MSG_CMSG_CLOEXEC)
+    found = array.array("i")
+    for level, kind, content in extra:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            found.frombytes(content[: len(content) - len(content) % found.itemsize])
+    if len(found) > 1 or flags & socket.MSG_CTRUNC:
+        for descriptor in found:
+            os.close(descriptor)
+        raise FrameRefused("a descriptor was lost or came uncalled for")
+    return octets, tuple(found)

@@ -1,0 +1,67 @@
+"""Sets of uids as the protocol writes them: numbers and pairs, both ends included. Pure."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from msgstore.access.mailshapes import UidItem
+
+__all__ = ["UidRange", "compressed", "contains", "each_uid", "missing", "ranges_of"]
+
+UidRange = tuple[int, int]
+"""First and last, both included."""
+
+_TOP: Final = 2**32 - 1
+"""What ``nil`` as the last uid stands for."""
+
+
+def ranges_of(items: Sequence[UidItem]) -> tuple[UidRange, ...]:
+    """Give ascending ranges that do not touch; a pair whose first is above its last holds nothing."""
+    pairs = sorted((item, item) if isinstance(item, int) else (item[0], item[1] or _TOP) for item in items)
+    merged: list[UidRange] = []
+    for first, last in pairs:
+        if first > last:
+            continue
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+        else:
+            merged.append((first, last))
+    return tuple(merged)
+
+
+def contains(ranges: Sequence[UidRange], uid: int) -> bool:
+    """Whether one of the ranges holds ``uid``."""
+    return any(first <= uid <= last for first, last in ranges)
+
+
+def compressed(uids: Iterable[int]) -> tuple[UidItem, ...]:
+    """Write uids with pairs for runs of three and more."""
+    result: list[UidItem] = []
+    for first, last in ranges_of(tuple(uids)):
+        result.extend(range(first, last + 1) if last - first < 2 else [(first, last)])
+    return tuple(result)
+
+
+def missing(ranges: Sequence[UidRange], present: Sequence[int]) -> tuple[UidItem, ...]:
+    """Write what the ranges hold and ``present``, ascending, does not; an open end lacks nothing."""
+    result: list[UidItem] = []
+    for first, last in ranges:
+        after = first
+        inside = [uid for uid in present if first <= uid <= last]
+        for uid in inside:
+            result.extend(_written(after, uid - 1))
+            after = uid + 1
+        if last < _TOP:
+            result.extend(_written(after, last))
+    return tuple(result)
+
+
+def each_uid(items: Sequence[UidItem]) -> Iterator[int]:
+    """Give the uids one by one; for results, whose pairs are closed."""
+    for first, last in ranges_of(items):
+        yield from range(first, last + 1)
+
+
+def _written(first: int, last: int) -> tuple[UidItem, ...]:
+    if first > last:
+        return ()
+    return tuple(range(first, last + 1)) if last - first < 2 else ((first, last),)

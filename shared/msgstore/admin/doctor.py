@@ -1,0 +1,160 @@
+"""``msgstore doctor``: what keeps this host from taking and giving mail, and what to do about it."""
+
+import os
+import shutil
+import socket
+import stat
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import rich_click as click
+
+from msgstore.access.codes import AccessError
+from msgstore.access.sync import AccessClient
+from msgstore.admin.console import EX_TEMPFAIL, Console, pass_console
+from msgstore.crypto.password import is_usable_hash
+from msgstore.model.address import parse_address
+from msgstore.model.errors import ConfigError, MsgstoreError
+
+__all__ = ["Finding", "commands", "examine"]
+
+_LEAST_FREE_OCTETS: Final = 1 << 30
+_LEAST_FREE_INODES: Final = 10_000
+_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at."""
+
+    state: Literal["ok", "warning", "failed"]
+    what: str
+    text: str
+    """What was found and, where it is not fine, what to do."""
+
+
+@click.command()
+@pass_console
+def doctor(console: Console) -> None:
+    """Look at everything a delivery and a login need; exit status 75 when something is broken."""
+    findings = list(examine(console))
+    rows = [{"state": finding.state, "what": finding.what, "text": finding.text} for finding in findings]
+    console.table(rows, ("state", "what", "text"))
+    if any(finding.state == "failed" for finding in findings):
+        sys.exit(EX_TEMPFAIL)
+
+
+def examine(console: Console) -> Iterator[Finding]:
+    """Look at one thing after the other; never raises for what it finds."""
+    try:
+        settings = console.settings
+    except ConfigError as error:
+        for fault in error.faults:
+            yield Finding(state="failed", what="configuration", text=fault)
+        return
+    yield Finding(state="ok", what="configuration", text="no faults")
+    yield from _data_dir(console, Path(settings.data_dir))
+    yield from _domains(console)
+    for listen in settings.lmtp.listen:
+        yield _lmtp(listen)
+    yield _access(settings.access.listen.partition(":")[2])
+
+
+def _data_dir(console: Console, place: Path) -> Iterator[Finding]:
+    try:
+        status = place.stat()
+    except OSError as error:
+        text = f"{place}: {error.strerror}; make it, or run `msgstore setup`"
+        yield Finding(state="failed", what="data directory", text=text)
+        return
+    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        text = f"{place} is open to others: chmod 700 it"
+        yield Finding(state="warning", what="data directory", text=text)
+    if status.st_uid != os.geteuid() and os.geteuid() != 0:
+        text = f"{place} belongs to uid {status.st_uid}, you are uid {os.geteuid()}: run this as the service user"
+        yield Finding(state="failed", what="data directory", text=text)
+        return
+    yield _health(console)
+    free, inodes = shutil.disk_usage(place).free, os.statvfs(place).f_favail
+    enough = free > _LEAST_FREE_OCTETS and inodes > _LEAST_FREE_INODES
+    text = f"{free >> 20} MiB and {inodes} inodes are free" + ("" if enough else "; deliveries will soon be deferred")
+    yield Finding(state="ok" if enough else "warning", what="free space", text=text)
+
+
+def _health(console: Console) -> Finding:
+    try:
+        store = console.store()
+        try:
+            store.check_health()
+        finally:
+            store.close()
+    except (MsgstoreError, OSError) as error:
+        return Finding(state="failed", what="writing mail", text=str(error))
+    return Finding(state="ok", what="writing mail", text="a file could be written, synced and removed")
+
+
+def _domains(console: Console) -> Iterator[Finding]:
+    try:
+        names = console.directory.domains.names()
+        if not names:
+            text = "no domain is hosted; run `msgstore setup ADDRESS`"
+            yield Finding(state="failed", what="domains", text=text)
+        for name in names:
+            yield _users(console, name)
+        if names and not console.settings.postmaster:
+            text = 'mail for postmaster is refused; set postmaster = "ADDRESS" (RFC 5321 §4.5.1)'
+            yield Finding(state="warning", what="postmaster", text=text)
+        elif names:
+            console.directory.find(parse_address(console.settings.postmaster))
+            yield Finding(state="ok", what="postmaster", text=console.settings.postmaster)
+    except MsgstoreError as error:
+        yield Finding(state="failed", what="domains", text=str(error))
+
+
+def _users(console: Console, name: str) -> Finding:
+    if not (Path(console.directory.domains.root) / name).is_dir():
+        return Finding(state="warning", what=name, text="has no directory and so no users yet")
+    with console.directory.editing(name) as (file, directory):
+        file.refresh(directory)
+        entries = file.entries()
+    console.directory.policy(name)
+    bad = [entry.user for entry in entries if entry.enabled and not is_usable_hash(entry.stored_hash)]
+    if bad:
+        text = f"{', '.join(bad[:5])}: the stored password is not argon2id; set a new one with `msgstore user passwd`"
+        return Finding(state="warning", what=name, text=text)
+    return Finding(state="ok", what=name, text=f"{len(entries)} users")
+
+
+def _lmtp(listen: str) -> Finding:
+    scheme, _, place = listen.partition(":")
+    host, _, port = place.rpartition(":")
+    try:
+        if scheme == "unix":
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            connection.settimeout(_SECONDS)
+            connection.connect(place)
+        else:
+            connection = socket.create_connection((host.strip("[]"), int(port)), timeout=_SECONDS)
+        with connection:
+            greeting = connection.recv(512).decode("ascii", "replace").strip()
+    except OSError as error:
+        text = f"{listen}: {error.strerror or error}; is lmtpd running?"
+        return Finding(state="failed", what="lmtpd", text=text)
+    state: Literal["ok", "failed"] = "ok" if greeting.startswith("220") else "failed"
+    return Finding(state=state, what="lmtpd", text=f"{listen}: {greeting or 'no greeting'}")
+
+
+def _access(path: str) -> Finding:
+    try:
+        with AccessClient.connect(path, client="msgstore doctor", timeout_seconds=_SECONDS) as client:
+            hello = client.hello("msgstore doctor")
+    except (OSError, AccessError) as error:
+        text = f"{path}: {error}; is accessd running, and has your user a role in [access.roles]?"
+        return Finding(state="failed", what="accessd", text=text)
+    return Finding(state="ok", what="accessd", text=f"{path}: {hello.server}, roles {', '.join(hello.roles)}")
+
+
+commands: Final = (doctor,)

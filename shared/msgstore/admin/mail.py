@@ -1,0 +1,177 @@
+"""``msgstore folder``, ``msgstore message`` and ``msgstore send-test``."""
+
+import smtplib
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import formatdate, make_msgid
+from typing import Final
+
+import rich_click as click
+
+from msgstore.admin.console import Console, Row, pass_console
+from msgstore.model.address import MailboxId, parse_address
+from msgstore.model.errors import MailboxNotFound
+from msgstore.model.folder import FolderName
+from msgstore.model.interfaces import MessageStore
+from msgstore.model.message import as_uid
+
+__all__ = ["commands", "send_over_lmtp"]
+
+FOLDER: Final = click.option("--folder", default="INBOX", show_default=True, help="Levels are separated by /.")
+
+
+@click.group()
+def folder() -> None:
+    """Look at folders."""
+
+
+@click.group()
+def message() -> None:
+    """Look at messages."""
+
+
+@contextmanager
+def _mailbox(console: Console, address: str) -> Generator[tuple[MessageStore, MailboxId]]:
+    mailbox = console.directory.find(parse_address(address)).user.mailbox
+    store = console.store()
+    try:
+        if not store.mailbox_exists(mailbox):
+            raise MailboxNotFound(f"{mailbox} has no mail yet")
+        yield store, mailbox
+    finally:
+        store.close()
+
+
+@folder.command("list")
+@click.argument("address")
+@pass_console
+def list_folders(console: Console, address: str) -> None:
+    """List a user's folders with counts."""
+    with _mailbox(console, address) as (store, mailbox):
+        rows: list[Row] = []
+        for info in store.folders(mailbox).list():
+            status = store.folder(mailbox, info.name).stat()
+            rows.append(
+                {
+                    "folder": str(info.name),
+                    "messages": status.messages,
+                    "unseen": status.unseen,
+                    "octets": status.octets,
+                    "special_use": None if info.special_use is None else info.special_use.value,
+                }
+            )
+    console.table(rows, ("folder", "messages", "unseen", "octets", "special_use"))
+
+
+@message.command("list")
+@click.argument("address")
+@FOLDER
+@pass_console
+def list_messages(console: Console, address: str, folder: str) -> None:
+    """List the messages of a folder."""
+    with _mailbox(console, address) as (store, mailbox):
+        rows: list[Row] = [
+            {
+                "uid": info.uid,
+                "octets": info.octets,
+                "date": datetime.fromtimestamp(info.internal_date, UTC).isoformat(),
+                "flags": " ".join(sorted(info.flags | info.keywords)),
+                "uidl": info.uidl,
+            }
+            for info in store.folder(mailbox, FolderName.parse(folder)).list()
+        ]
+    console.table(rows, ("uid", "octets", "date", "flags"))
+
+
+@message.command("show")
+@click.argument("address")
+@click.argument("uid", type=int)
+@FOLDER
+@pass_console
+def show_message(console: Console, address: str, uid: int, folder: str) -> None:
+    """Write a message as it is stored to standard output; with --json as text."""
+    try:
+        wanted = as_uid(uid)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    with (
+        _mailbox(console, address) as (store, mailbox),
+        store.folder(mailbox, FolderName.parse(folder)).retrieve(wanted) as body,
+    ):
+        if console.as_json:
+            text = b"".join(body.chunks()).decode("utf-8", "replace")
+            console.done(text, mailbox=str(mailbox), folder=folder, uid=uid, text=text)
+            return
+        for chunk in body.chunks():
+            sys.stdout.buffer.write(chunk)
+    sys.stdout.buffer.flush()
+
+
+@click.command("send-test")
+@click.argument("address")
+@click.option("--from", "reverse_path", default="", help="Reverse-path; empty is the null path.")
+@pass_console
+def send_test(console: Console, address: str, reverse_path: str) -> None:
+    """Hand a small message over to the running lmtpd and show its reply."""
+    text = send_over_lmtp(console.settings.lmtp.listen[0], [address], reverse_path=reverse_path)[address]
+    code = int(text[:3])
+    console.done(f"{address}: {text}", address=address, code=code, text=text[4:])
+    if code >= 300:
+        sys.exit(75 if code < 500 else 69)
+
+
+def send_over_lmtp(listen: str, addresses: list[str], *, reverse_path: str = "") -> dict[str, str]:
+    """Send a test message over LMTP; gives the reply for each address.
+
+    Raises:
+        OSError: nobody listens there or the connection broke.
+    """
+    scheme, _, place = listen.partition(":")
+    host, _, port = place.rpartition(":")
+    client = smtplib.LMTP(place) if scheme == "unix" else smtplib.LMTP(host.strip("[]"), int(port))
+    replies: dict[str, str] = {}
+    try:
+        client.ehlo_or_helo_if_needed()
+        _expect(client.docmd(f"MAIL FROM:<{reverse_path}>"))
+        for address in addresses:
+            code, text = client.docmd(f"RCPT TO:<{address}>")
+            if code != 250:
+                replies[address] = f"{code} {text.decode('utf-8', 'replace')}"
+        accepted = [address for address in addresses if address not in replies]
+        if accepted:
+            _expect(client.docmd("DATA"), 354)
+            client.send(_test_message(accepted))
+            for address in accepted:
+                code, text = client.getreply()
+                replies[address] = f"{code} {text.decode('utf-8', 'replace')}"
+        client.quit()
+    except smtplib.SMTPException as error:
+        raise ConnectionError(f"lmtpd at {listen}: {error}") from error
+    finally:
+        client.close()
+    return replies
+
+
+def _expect(reply: tuple[int, bytes], code: int = 250) -> None:
+    if reply[0] != code:
+        raise ConnectionError(f"lmtpd answered {reply[0]} {reply[1].decode('utf-8', 'replace')}")
+
+
+def _test_message(addresses: list[str]) -> bytes:
+    lines = [
+        "From: msgstore <postmaster@localhost>",
+        f"To: {', '.join(addresses)}",
+        "Subject: A test from msgstore",
+        f"Date: {formatdate()}",
+        f"Message-ID: {make_msgid(domain='msgstore.invalid')}",
+        "",
+        "This message was sent by `msgstore send-test`.",
+        ".",
+        "",
+    ]
+    return "\r\n".join(lines).encode()
+
+
+commands: Final = (folder, message, send_test)

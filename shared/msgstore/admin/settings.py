@@ -1,0 +1,125 @@
+"""``msgstore config`` and ``msgstore setup``."""
+
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Final
+
+import rich_click as click
+
+from msgstore.admin.console import Console, pass_console, read_password, service_owner
+from msgstore.admin.users import add_user, generated_password
+from msgstore.config.loader import find_config, json_schema, plain, to_toml
+from msgstore.model.address import MailboxId
+
+__all__ = ["commands"]
+
+
+@click.group()
+def config() -> None:
+    """Check and show the configuration."""
+
+
+@config.command("check")
+@pass_console
+def check(console: Console) -> None:
+    """Read the configuration; say every fault at once, or that there is none."""
+    settings = console.settings
+    file = str(find_config(console.config))
+    console.done(f"{file} is fine: {len(settings.domains)} domains named in it", file=file, ok=True)
+
+
+@config.command("show")
+@pass_console
+def show(console: Console) -> None:
+    """Show all settings, defaults included."""
+    if console.as_json:
+        click.echo(json.dumps(plain(console.settings), ensure_ascii=False))
+    else:
+        click.echo(to_toml(console.settings), nl=False)
+
+
+@config.command("schema")
+def schema() -> None:
+    """Print the JSON schema of the configuration file."""
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+@click.command()
+@click.argument("address")
+@click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Where mail is kept.")
+@click.option("--run-dir", type=click.Path(file_okay=False, path_type=Path), help="Where sockets stand.")
+@click.option("--hostname", help="Name of this host in greeting and trace.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input, one line.")
+@pass_console
+def setup(
+    console: Console,
+    address: str,
+    data_dir: Path | None,
+    run_dir: Path | None,
+    *,
+    hostname: str | None,
+    password_stdin: bool,
+) -> None:
+    """Make the configuration, the domain and the first account; never overwrites a configuration.
+
+    Without --password-stdin and without a terminal a password is made and printed once.
+    """
+    file = find_config(console.config)
+    MailboxId.parse(address)
+    fresh = not file.exists()
+    if fresh:
+        _write_config(file, _first_lines(address, data_dir, run_dir, hostname or socket.gethostname()))
+    elif data_dir or run_dir or hostname:
+        raise click.UsageError(f"{file} exists; change the settings there")
+    console = Console(file, as_json=console.as_json)
+    _make_data_dir(Path(console.settings.data_dir))
+    made = not password_stdin and not sys.stdin.isatty()
+    password = generated_password() if made else read_password(from_stdin=password_stdin)
+    mailbox = add_user(console, address, password)
+    shown = password.decode() if made else None
+    console.note(f"{'wrote' if fresh else 'kept'} {file}, mail is kept in {console.settings.data_dir}")
+    text = f"{mailbox} is ready" + (f", password {shown}" if shown else "")
+    console.done(text, config=str(file), mailbox=str(mailbox), password=shown)
+
+
+def _first_lines(address: str, data_dir: Path | None, run_dir: Path | None, hostname: str) -> str:
+    lines = ["# Every key is optional; `msgstore config show` prints all of them with their values.", ""]
+    lines.append(f"data_dir = {json.dumps(str(_absolute(data_dir) if data_dir else Path('/var/lib/msgstore')))}")
+    lines += [
+        f"postmaster = {json.dumps(address, ensure_ascii=False)}",
+        "",
+        "[lmtp]",
+        f"hostname = {json.dumps(hostname)}",
+    ]
+    if run_dir is not None:
+        run = _absolute(run_dir)
+        run.mkdir(mode=0o750, parents=True, exist_ok=True)
+        lines += [f'listen = ["unix:{run}/lmtp.sock"]', "", "[access]", f'listen = "unix:{run}/access.sock"']
+    return "\n".join(lines) + "\n"
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path))  # noqa: PTH100 (resolve() would follow links that the operator made on purpose)
+
+
+def _write_config(file: Path, text: str) -> None:
+    file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with file.open("x", encoding="utf-8") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def _make_data_dir(place: Path) -> None:
+    if place.is_dir():
+        return
+    place.mkdir(mode=0o700, parents=True)
+    owner = service_owner()
+    if owner is not None:
+        os.chown(place, *owner)
+
+
+commands: Final = (config, setup)

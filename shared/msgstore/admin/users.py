@@ -1,0 +1,184 @@
+"""``msgstore user``: accounts."""
+
+import secrets
+from typing import Final
+
+import rich_click as click
+
+from msgstore.admin.console import Console, Row, pass_console, read_password
+from msgstore.admin.domains import add_domain
+from msgstore.auth.directory import Account
+from msgstore.auth.passwd import PasswdEntry
+from msgstore.crypto.password import PROFILES, hash_password
+from msgstore.model.address import MailboxId, fold_domain, fold_local_part, parse_address
+from msgstore.model.errors import InvalidAddress, UserNotFound
+from msgstore.model.folder import INBOX
+
+__all__ = ["add_user", "commands", "generated_password"]
+
+ADDRESS: Final = click.argument("address")
+PASSWORD: Final = click.option(
+    "--password-stdin", is_flag=True, help="Read the password from standard input, one line."
+)
+
+
+@click.group()
+def user() -> None:
+    """Add, change, list and remove accounts."""
+
+
+def generated_password() -> bytearray:
+    """Make a password that is easy to copy: 100 bits."""
+    return bytearray("-".join(secrets.token_hex(3)[:5] for _ in range(5)).encode())
+
+
+def add_user(console: Console, address: str, password: bytearray) -> MailboxId:
+    """Make an account and its mailbox; the domain is hosted when this returns.
+
+    Raises:
+        InvalidAddress: the address has no domain or cannot name a mailbox.
+        click.UsageError: the user exists.
+    """
+    wanted = parse_address(address)
+    if wanted.domain is None:
+        raise InvalidAddress(address, "has no domain")
+    separator = console.settings.auth.detail_separator
+    if separator and separator in wanted.local_part:
+        raise InvalidAddress(address, f"holds {separator!r}, which separates user and detail")
+    if ":" in wanted.local_part or wanted.local_part.startswith("#"):
+        raise InvalidAddress(address, "cannot stand in the password file")
+    mailbox = MailboxId(fold_local_part(wanted.local_part), fold_domain(wanted.domain))
+    domain = add_domain(console, mailbox.domain)
+    stored = hash_password(password, PROFILES[console.settings.auth.hash_profile])
+    entry = PasswdEntry(user=mailbox.local_part, stored_hash=stored, mailbox=mailbox.local_part)
+    with console.directory.editing(domain) as (file, directory):
+        file.refresh(directory)
+        if file.find(entry.user) is not None:
+            raise click.UsageError(f"{mailbox} exists; use `msgstore user passwd` to change the password")
+        file.put(directory, entry)
+    store = console.store()
+    try:
+        store.create_mailbox(mailbox)
+    finally:
+        store.close()
+    return mailbox
+
+
+@user.command("add")
+@ADDRESS
+@PASSWORD
+@click.option("--generate", is_flag=True, help="Make a password and print it once.")
+@pass_console
+def add(console: Console, address: str, *, password_stdin: bool, generate: bool) -> None:
+    """Make an account, its mailbox and, where needed, its domain."""
+    password = generated_password() if generate else read_password(from_stdin=password_stdin)
+    mailbox = add_user(console, address, password)
+    shown = password.decode() if generate else None
+    console.done(
+        f"{mailbox} was added" + (f", password {shown}" if shown else ""), mailbox=str(mailbox), password=shown
+    )
+
+
+@user.command("passwd")
+@ADDRESS
+@PASSWORD
+@pass_console
+def passwd(console: Console, address: str, *, password_stdin: bool) -> None:
+    """Change a password."""
+    account = _find(console, address)
+    stored = hash_password(read_password(from_stdin=password_stdin), PROFILES[console.settings.auth.hash_profile])
+    _put(console, account, stored_hash=stored, enabled=account.entry.enabled)
+    console.done(f"the password of {account.user.mailbox} was changed", mailbox=str(account.user.mailbox))
+
+
+@user.command("disable")
+@ADDRESS
+@pass_console
+def disable(console: Console, address: str) -> None:
+    """Refuse logins; mail for the user waits at the sender (4.2.1)."""
+    account = _find(console, address)
+    _put(console, account, stored_hash=account.entry.stored_hash, enabled=False)
+    console.done(f"{account.user.mailbox} is disabled", mailbox=str(account.user.mailbox), enabled=False)
+
+
+@user.command("enable")
+@ADDRESS
+@pass_console
+def enable(console: Console, address: str) -> None:
+    """Undo disable; the password is the old one."""
+    account = _find(console, address)
+    _put(console, account, stored_hash=account.entry.stored_hash, enabled=True)
+    console.done(f"{account.user.mailbox} is enabled", mailbox=str(account.user.mailbox), enabled=True)
+
+
+@user.command("list")
+@click.argument("domain", required=False)
+@pass_console
+def list_users(console: Console, domain: str | None) -> None:
+    """List accounts, of one domain or of all."""
+    names = console.directory.domains.names() if domain is None else (fold_domain(domain),)
+    rows: list[Row] = [
+        {"user": found.username, "mailbox": str(found.mailbox), "enabled": found.enabled}
+        for name in names
+        for found in console.directory.users(name)
+    ]
+    console.table(rows, ("user", "mailbox", "enabled"))
+
+
+@user.command("show")
+@ADDRESS
+@pass_console
+def show(console: Console, address: str) -> None:
+    """Show one account and what its INBOX holds."""
+    account = _find(console, address)
+    store = console.store()
+    try:
+        status = (
+            store.folder(account.user.mailbox, INBOX).stat() if store.mailbox_exists(account.user.mailbox) else None
+        )
+    finally:
+        store.close()
+    facts: dict[str, str | int | bool | None] = {
+        "user": account.user.username,
+        "mailbox": str(account.user.mailbox),
+        "enabled": account.user.enabled,
+        "inbox_messages": None if status is None else status.messages,
+        "inbox_octets": None if status is None else status.octets,
+    }
+    console.table([facts], tuple(facts))
+
+
+@user.command("rm")
+@ADDRESS
+@click.option("--purge", is_flag=True, help="Remove the user's mail too; it cannot be brought back.")
+@pass_console
+def remove(console: Console, address: str, *, purge: bool) -> None:
+    """Remove an account.  Its mail stays unless --purge is given."""
+    account = _find(console, address)
+    with console.directory.editing(account.user.mailbox.domain) as (file, directory):
+        file.remove(directory, account.entry.user)
+    if purge:
+        store = console.store()
+        try:
+            store.remove_mailbox(account.user.mailbox)
+        finally:
+            store.close()
+    kept = "its mail is gone" if purge else "its mail stays"
+    console.done(f"{account.user.mailbox} was removed, {kept}", mailbox=str(account.user.mailbox), purged=purge)
+
+
+def _find(console: Console, address: str) -> Account:
+    account = console.directory.find(parse_address(address))
+    if account.detail is not None:
+        raise UserNotFound(f"{address} has a detail; name the user alone")
+    return account
+
+
+def _put(console: Console, account: Account, *, stored_hash: str, enabled: bool) -> None:
+    old = account.entry
+    entry = PasswdEntry(user=old.user, stored_hash=stored_hash, mailbox=old.mailbox, enabled=enabled, rest=old.rest)
+    with console.directory.editing(account.user.mailbox.domain) as (file, directory):
+        file.put(directory, entry)
+
+
+commands: Final = (user,)

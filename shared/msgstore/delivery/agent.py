@@ -1,0 +1,74 @@
+"""The DeliveryAgent: accept recipients, stage a message once, file it for each."""
+
+import itertools
+import os
+from collections.abc import Iterator
+from typing import Final
+
+from msgstore.delivery.filter import Filter
+from msgstore.delivery.incoming import DeliveryCounter, Incoming, Workshop
+from msgstore.delivery.resolve import Resolver
+from msgstore.model.address import Address
+from msgstore.model.envelope import Envelope, Recipient
+from msgstore.model.errors import MsgstoreError
+from msgstore.model.interfaces import Clock, MessageStore
+from msgstore.model.result import DeliveryResult
+
+__all__ = ["Agent"]
+
+_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+class Agent:
+    """Takes messages for hosted recipients; see :class:`msgstore.model.interfaces.DeliveryAgent`."""
+
+    def __init__(
+        self,
+        *,
+        store: MessageStore,
+        resolver: Resolver,
+        routing: Filter,
+        counter: DeliveryCounter,
+        clock: Clock,
+        hostname: str,
+    ) -> None:
+        self._workshop = Workshop(store=store, routing=routing, counter=counter, hostname=hostname)
+        self._resolver = resolver
+        self._clock = clock
+        self._numbers = itertools.count()
+
+    def accept(self, forward_path: Address, *, orcpt: str | None = None, notify: tuple[str, ...] = ()) -> Recipient:
+        """Resolve one recipient; see the interface."""
+        return self._resolver.resolve(forward_path, orcpt=orcpt, notify=notify)
+
+    def recall(
+        self, forward_path: Address, *, orcpt: str | None = None, notify: tuple[str, ...] = ()
+    ) -> Recipient | None:
+        """Resolve one recipient from memory; see the interface."""
+        return self._resolver.recall(forward_path, orcpt=orcpt, notify=notify)
+
+    def open(self, envelope: Envelope) -> Incoming:
+        """Begin to take a message; touches no disk yet."""
+        return Incoming(self._workshop, envelope, self._new_id())
+
+    def deliver(self, envelope: Envelope, message: Iterator[bytes]) -> tuple[DeliveryResult, ...]:
+        """Take a whole message."""
+        incoming = self.open(envelope)
+        try:
+            for chunk in message:
+                incoming.write(chunk)
+        except MsgstoreError as error:
+            return incoming.fail(error)
+        return incoming.commit()
+
+    def _new_id(self) -> str:
+        """Microseconds, process and a running number: unique on this host, sortable, short enough for a reply."""
+        return f"{_base36(int(self._clock.time() * 1e6))}-{_base36(os.getpid())}-{_base36(next(self._numbers))}"
+
+
+def _base36(number: int) -> str:
+    digits = ""
+    while number:
+        number, digit = divmod(number, 36)
+        digits = _DIGITS[digit] + digits
+    return digits or "0"

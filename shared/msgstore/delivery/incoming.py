@@ -1,0 +1,213 @@
+"""One message on its way to its recipients."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from msgstore.delivery.filter import Filter
+from msgstore.delivery.resolve import has_looped, was_delivered_to
+from msgstore.mime.trace import TraceFacts, trace_lines
+from msgstore.model.envelope import Envelope, Recipient
+from msgstore.model.errors import FolderNotFound, MailLoop, MsgstoreError
+from msgstore.model.folder import INBOX
+from msgstore.model.interfaces import Filing, MessageStore, StagedMessage
+from msgstore.model.result import OK, DeliveryId, DeliveryResult, Filed, Outcome
+from msgstore.telemetry.log import logger
+
+__all__ = ["DeliveryCounter", "Incoming", "Workshop"]
+
+log = logger(__name__)
+
+
+class DeliveryCounter(Protocol):
+    """Where deliveries are counted."""
+
+    def count_delivery(self, *, domain: str, status: str, seconds: float, octets: int) -> None:
+        """Count one recipient of one message."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop:
+    """What every message needs on its way."""
+
+    store: MessageStore
+    routing: Filter
+    counter: DeliveryCounter
+    hostname: str
+
+
+class Incoming:
+    """One message on its way in; see :class:`msgstore.model.interfaces.IncomingMessage`."""
+
+    def __init__(self, workshop: Workshop, envelope: Envelope, transaction: str) -> None:
+        self._workshop = workshop
+        self._envelope = envelope
+        self._transaction = transaction
+        self._staged: StagedMessage | None = None
+        self._trace_octets = 0
+        self.delivery_ids: tuple[str, ...] = tuple(
+            f"{transaction}.{index}" for index in range(1, len(envelope.recipients) + 1)
+        )
+
+    def write(self, chunk: bytes | bytearray | memoryview) -> None:
+        """Append octets of the message; the first ones go behind our trace lines."""
+        staged = self._staged
+        if staged is None:
+            trace = self._trace()
+            self._trace_octets = len(trace)
+            staged = self._staged = self._workshop.store.stage(expected_octets=self._envelope.declared_octets)
+            staged.write(trace)
+        staged.write(chunk)
+
+    def commit(self, report: Callable[[DeliveryResult], None] | None = None) -> tuple[DeliveryResult, ...]:
+        """Deliver to every recipient; see the interface."""
+        began = time.perf_counter()
+        results: list[DeliveryResult] = []
+        try:
+            for index, result in enumerate(self._results()):
+                self._record(index, result, time.perf_counter() - began)
+                results.append(result)
+                if report is not None:
+                    report(result)
+        finally:
+            self.abort()
+        return tuple(results)
+
+    def fail(self, error: BaseException) -> tuple[DeliveryResult, ...]:
+        """Discard the message and answer every recipient with ``error``."""
+        self.abort()
+        results = tuple(self._failed(index, error) for index in range(len(self._envelope.recipients)))
+        for index, result in enumerate(results):
+            self._record(index, result, 0.0)
+        return results
+
+    def abort(self) -> None:
+        """Discard what is staged; results already given stay."""
+        if self._staged is not None:
+            self._staged.discard()
+
+    def _results(self) -> Iterator[DeliveryResult]:
+        """Give one result per recipient, in order, whatever happens."""
+        try:
+            if self._staged is None:
+                self.write(b"")
+            staged = self._staged
+            assert staged is not None
+            header = staged.header_block[self._trace_octets :]
+            looped = MailLoop("the message has passed too many hosts") if has_looped(header) else None
+            plans = [looped or self._plan(recipient, header) for recipient in self._envelope.recipients]
+        # The recipient loop: an unknown error is each recipient's 451, never a lost connection.
+        except Exception as error:  # noqa: BLE001
+            for index in range(len(self._envelope.recipients)):
+                yield self._failed(index, error)
+            return
+        yield from self._file(staged, plans)
+
+    def _plan(self, recipient: Recipient, header: bytes) -> Sequence[Filing] | Exception:
+        try:
+            if was_delivered_to(header, recipient):
+                return MailLoop(f"the message was delivered to {recipient.forward_path} before")
+            return self._workshop.routing.decide(self._envelope, recipient, header)
+        except Exception as error:  # noqa: BLE001
+            return error
+
+    def _file(self, staged: StagedMessage, plans: Sequence[Sequence[Filing] | Exception]) -> Iterator[DeliveryResult]:
+        wanted = [filing for plan in plans if not isinstance(plan, Exception) for filing in plan]
+        answers = self._answers(staged, wanted)
+        for index, plan in enumerate(plans):
+            if isinstance(plan, Exception):
+                yield self._failed(index, plan)
+                continue
+            filed: list[Filed] = []
+            trouble: Exception | None = None
+            for filing in plan:
+                answer = next(answers)
+                if isinstance(answer, FolderNotFound) and not filing.folder.is_inbox:
+                    # The folder went away between decision and filing; the mail must not.
+                    inbox = Filing(mailbox=filing.mailbox, folder=INBOX, internal_date=filing.internal_date)
+                    answer = next(self._answers(staged, [inbox]))
+                if isinstance(answer, Exception):
+                    trouble = answer
+                else:
+                    filed.append(answer)
+            yield self._stored(index, tuple(filed)) if trouble is None else self._failed(index, trouble)
+
+    def _answers(self, staged: StagedMessage, filings: Sequence[Filing]) -> Iterator[Filed | Exception]:
+        """Give the store's answer to each filing; an error that ends the store's run answers all that are left."""
+        given = 0
+        try:
+            for answer in self._workshop.store.deliver(staged, filings):
+                given += 1
+                yield answer
+        except Exception as error:  # noqa: BLE001
+            for _ in range(len(filings) - given):
+                yield error
+
+    def _stored(self, index: int, filed: tuple[Filed, ...]) -> DeliveryResult:
+        return DeliveryResult(
+            forward_path=self._envelope.recipients[index].forward_path,
+            outcome=Outcome.STORED,
+            reply_code=250,
+            status=OK,
+            text="Saved",
+            delivery_id=DeliveryId(self.delivery_ids[index]),
+            filed=filed,
+        )
+
+    def _failed(self, index: int, error: BaseException) -> DeliveryResult:
+        if not isinstance(error, MsgstoreError):
+            log.error("delivery.crashed", error=error, delivery_id=self.delivery_ids[index])
+            error = MsgstoreError(str(error))
+        code = error.reply_code
+        return DeliveryResult(
+            forward_path=self._envelope.recipients[index].forward_path,
+            outcome=Outcome.REJECTED if code >= 500 else Outcome.FAILED,
+            reply_code=code,
+            status=error.status,
+            text=error.reply_text,
+            delivery_id=DeliveryId(self.delivery_ids[index]),
+        )
+
+    def _record(self, index: int, result: DeliveryResult, seconds: float) -> None:
+        """One line and one count per recipient."""
+        recipient = self._envelope.recipients[index]
+        octets = 0 if self._staged is None else self._staged.octets
+        success = result.is_success
+        status = "success" if success else "rejected" if result.outcome is Outcome.REJECTED else "failed"
+        self._workshop.counter.count_delivery(
+            domain=recipient.mailbox.domain, status=status, seconds=seconds, octets=octets
+        )
+        log.info(
+            "delivery.committed" if success else "delivery.refused",
+            delivery_id=result.delivery_id,
+            mailbox=str(recipient.mailbox),
+            forward_path=str(recipient.forward_path),
+            reverse_path=str(self._envelope.reverse_path or "<>"),
+            folder=",".join(str(place.folder) for place in result.filed) or None,
+            octets=octets,
+            seconds=round(seconds, 6),
+            status=str(result.status),
+            session=self._envelope.client.session_id,
+            orcpt=recipient.orcpt,
+            envid=self._envelope.envid,
+        )
+
+    def _trace(self) -> bytes:
+        envelope = self._envelope
+        only = envelope.recipients[0] if len(envelope.recipients) == 1 else None
+        return trace_lines(
+            TraceFacts(
+                return_path="" if envelope.reverse_path is None else str(envelope.reverse_path),
+                delivered_to=None if only is None else str(only.forward_path),
+                helo=envelope.client.helo,
+                address=envelope.client.address,
+                name=envelope.client.name,
+                protocol=envelope.client.protocol,
+                hostname=self._workshop.hostname,
+                transaction=self._transaction,
+                for_path=None if only is None else str(only.forward_path),
+                at_seconds=envelope.received_at,
+            )
+        )

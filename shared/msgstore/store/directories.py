@@ -1,0 +1,124 @@
+"""Open directories, kept for the next caller: the hot path walks no path.
+
+A descriptor somebody works with is never closed under him: it is counted, and closed when the last user is done and
+the cache has let it go.
+"""
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from msgstore.model.interfaces import Clock
+from msgstore.store.disk import Disk
+
+__all__ = ["Directories", "Place"]
+
+Place = tuple[str, tuple[str, ...]]
+"""A root path from the configuration and checked components below it."""
+
+TRUSTED_SECONDS: Final = 1.0
+"""How long a descriptor is used before its path is walked again: another program may have renamed a level."""
+
+
+class _Open:
+    __slots__ = ("fd", "identity", "is_cached", "users", "walked_at")
+
+    def __init__(self, fd: int, walked_at: float) -> None:
+        self.fd = fd
+        status = os.fstat(fd)
+        self.identity = (status.st_dev, status.st_ino)
+        self.users = 0
+        self.is_cached = True
+        self.walked_at = walked_at
+
+
+class Directories:
+    """An LRU of directory descriptors by place; safe to use from any thread."""
+
+    def __init__(self, disk: Disk, *, clock: Clock, limit: int = 512) -> None:
+        self._disk = disk
+        self._clock = clock
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._open: OrderedDict[Place, _Open] = OrderedDict()
+
+    @contextmanager
+    def lease(self, place: Place, *, create: bool = False) -> Iterator[int]:
+        """Give a descriptor that stays open until the block ends.
+
+        Raises:
+            FileNotFoundError: the directory is not there and ``create`` is false.
+            OSError: it cannot be opened.
+        """
+        entry = self.take(place, create=create)
+        try:
+            yield entry.fd
+        finally:
+            self.give_back(entry)
+
+    def take(self, place: Place, *, create: bool = False) -> _Open:
+        """Like :meth:`lease`, for callers that hold many: give each back."""
+        now = self._clock.monotonic()
+        with self._lock:
+            entry = self._open.get(place)
+            if entry is not None and now - entry.walked_at < TRUSTED_SECONDS:
+                entry.users += 1
+                self._open.move_to_end(place)
+                return entry
+        fresh = _Open(self._walk(place, create=create), now)
+        with self._lock:
+            known = self._open.get(place)
+            if known is not None and known.identity == fresh.identity:
+                os.close(fresh.fd)
+                known.walked_at = now
+                fresh = known
+            else:
+                if known is not None:
+                    self._drop(known)
+                self._open[place] = fresh
+            fresh.users += 1
+            self._open.move_to_end(place)
+            while len(self._open) > self._limit:
+                self._drop(self._open.popitem(last=False)[1])
+        return fresh
+
+    def give_back(self, entry: _Open) -> None:
+        """End one use of what :meth:`take` gave."""
+        with self._lock:
+            entry.users -= 1
+            if entry.users == 0 and not entry.is_cached:
+                os.close(entry.fd)
+
+    def forget(self, place: Place) -> None:
+        """Let go of a directory and everything below it."""
+        root, components = place
+        depth = len(components)
+        with self._lock:
+            below = [known for known in self._open if known[0] == root and known[1][:depth] == components]
+            for known in below:
+                self._drop(self._open.pop(known))
+
+    def close(self) -> None:
+        """Let go of everything; descriptors in use close when their users are done."""
+        with self._lock:
+            while self._open:
+                self._drop(self._open.popitem()[1])
+
+    def _walk(self, place: Place, *, create: bool) -> int:
+        root, components = place
+        root_fd = self._disk.open_root(root, create=create)
+        if not components:
+            return root_fd
+        try:
+            return self._disk.open_directory(root_fd, components, create=create)
+        finally:
+            os.close(root_fd)
+
+    @staticmethod
+    def _drop(entry: _Open) -> None:
+        entry.is_cached = False
+        if entry.users == 0:
+            os.close(entry.fd)

@@ -1,0 +1,196 @@
+"""Putting a staged message into mailboxes: no lock, no UID; linked everywhere, then synced everywhere.
+
+The file is synced once.  Phase one gives it a name in every mailbox, phase two syncs each distinct directory: the first
+sync commits the journal, the others find little left to do.  An answer is given as soon as its own directory is
+durable; an error of one place takes its name back and changes no other answer.
+"""
+
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from msgstore.model.address import MailboxId
+from msgstore.model.errors import FolderNotFound, MsgstoreError, StoreUnavailable, store_error_from
+from msgstore.model.folder import FolderName
+from msgstore.model.interfaces import Clock, Filing
+from msgstore.model.result import Filed
+from msgstore.store.directories import Directories, Place
+from msgstore.store.disk import Disk
+from msgstore.store.maildir.keywords import format_keywords, letters_for, parse_keywords
+from msgstore.store.maildir.lock import DotLock
+from msgstore.store.maildir.names import NameSource, with_flags
+from msgstore.store.maildir.view import KEYWORDS_NAME
+from msgstore.store.staging import StagedFile, StagingArea
+
+__all__ = ["Courier", "CourierHouse"]
+
+_NEEDS_COPY: Final = frozenset((errno.EXDEV, errno.EMLINK, errno.ENOENT))
+"""Another file system, too many links, or every earlier name is gone already: the octets are written once more."""
+
+_NAME_TRIES: Final = 10
+
+
+class CourierHouse(Protocol):
+    """The store, seen from a delivery."""
+
+    @property
+    def disk(self) -> Disk: ...
+
+    @property
+    def directories(self) -> Directories: ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def names(self) -> NameSource: ...
+
+    @property
+    def lock(self) -> DotLock: ...
+
+    def place_of(self, mailbox: MailboxId, name: FolderName) -> Place:
+        """Give the directory of a folder."""
+        ...
+
+    def create_mailbox(self, mailbox: MailboxId) -> None:
+        """Make a mailbox, durably."""
+        ...
+
+    def area_at(self, directory_fd: int) -> StagingArea:
+        """Give a staging area on the file system of a directory."""
+        ...
+
+
+@dataclass(slots=True)
+class _Link:
+    """One name that was given and is not durable yet."""
+
+    place: Place
+    name: str
+
+
+class Courier:
+    """Delivers one staged message."""
+
+    def __init__(self, house: CourierHouse, staged: StagedFile) -> None:
+        self._house = house
+        self._staged = staged
+        self._date = 0.0
+
+    def deliver(self, filings: Sequence[Filing]) -> Iterator[Filed | MsgstoreError]:
+        """Give one answer for each filing, in order; see ``MessageStore.deliver``."""
+        now = self._house.clock.time()
+        dates = [now if filing.internal_date is None else filing.internal_date for filing in filings]
+        self._date = dates[0] if dates else now
+        try:
+            self._staged.finish(modified_seconds=self._date)
+        except MsgstoreError as error:
+            for _ in filings:
+                yield error
+            return
+        links: dict[tuple[MailboxId, FolderName], _Link | MsgstoreError] = {}
+        for filing, date in zip(filings, dates, strict=True):
+            where = (filing.mailbox, filing.folder)
+            if where not in links:
+                links[where] = self._try_link(filing, date)
+        synced: dict[Place, MsgstoreError | None] = {}
+        for filing in filings:
+            link = links[filing.mailbox, filing.folder]
+            yield link if isinstance(link, MsgstoreError) else self._settle(filing, link, synced)
+
+    def _settle(self, filing: Filing, link: _Link, synced: dict[Place, MsgstoreError | None]) -> Filed | MsgstoreError:
+        if link.place not in synced:
+            synced[link.place] = self._sync(link)
+        error = synced[link.place]
+        return Filed(mailbox=filing.mailbox, folder=filing.folder) if error is None else error
+
+    def _sync(self, link: _Link) -> MsgstoreError | None:
+        try:
+            with self._house.directories.lease(link.place) as inner_fd:
+                try:
+                    self._house.disk.sync_directory(inner_fd)
+                except OSError:
+                    # A second error must not hide the first.
+                    with suppress(OSError):
+                        self._house.disk.unlink(inner_fd, link.name)
+                    raise
+        except OSError as error:
+            return store_error_from(error)
+        return None
+
+    def _try_link(self, filing: Filing, date: float) -> _Link | MsgstoreError:
+        try:
+            return self._link(filing, date)
+        except MsgstoreError as error:
+            return error
+        except OSError as error:
+            return store_error_from(error)
+
+    def _link(self, filing: Filing, date: float) -> _Link:
+        root, components = self._house.place_of(filing.mailbox, filing.folder)
+        inner = "cur" if filing.flags or filing.keywords else "new"
+        place: Place = (root, (*components, inner))
+        try:
+            return self._link_at(place, filing, date)
+        except FileNotFoundError:
+            # The mailbox is new, or a directory we hold open was removed and made again.
+            self._house.directories.forget((root, components))
+        if filing.folder.is_inbox:
+            self._house.create_mailbox(filing.mailbox)
+        try:
+            return self._link_at(place, filing, date)
+        except FileNotFoundError as error:
+            raise FolderNotFound(f"{filing.mailbox} has no folder {filing.folder}") from error
+
+    def _link_at(self, place: Place, filing: Filing, date: float) -> _Link:
+        letters = self._letters(place, filing) if filing.keywords else None
+        with self._house.directories.lease(place) as inner_fd:
+            for _ in range(_NAME_TRIES):
+                name = self._house.names.unique(
+                    seconds=self._house.clock.time(),
+                    octets=self._staged.stored_octets,
+                    wire_octets=self._staged.wire_octets,
+                )
+                if filing.flags or letters:
+                    name = with_flags(name, filing.flags, keyword_letters=letters)
+                try:
+                    self._give_name(inner_fd, name, date)
+                except FileExistsError:
+                    continue
+                return _Link(place, name)
+        raise StoreUnavailable("no free file name was found")
+
+    def _give_name(self, inner_fd: int, name: str, date: float) -> None:
+        if date == self._date:
+            try:
+                self._staged.link(inner_fd, name)
+            except OSError as error:
+                if error.errno not in _NEEDS_COPY:
+                    raise
+                # Tells a directory that is gone from a file that is.
+                if error.errno == errno.ENOENT and os.fstat(inner_fd).st_nlink == 0:
+                    raise
+            else:
+                return
+        copy = self._staged.copy_to(self._house.area_at(inner_fd), name=name, modified_seconds=date)
+        try:
+            copy.move(inner_fd, name)
+        finally:
+            copy.discard()
+
+    def _letters(self, place: Place, filing: Filing) -> str:
+        """Give the letters of keywords; new names are written down under the lock first, as Dovecot does."""
+        folder: Place = (place[0], place[1][:-1])
+        disk = self._house.disk
+        with self._house.directories.lease(folder) as folder_fd, self._house.lock.hold(folder_fd):
+            try:
+                known = parse_keywords(disk.read_file(folder_fd, KEYWORDS_NAME)[0])
+            except FileNotFoundError:
+                known = {}
+            letters, named = letters_for(filing.keywords, known)
+            if named != known:
+                disk.replace(folder_fd, KEYWORDS_NAME, format_keywords(named))
+        return letters

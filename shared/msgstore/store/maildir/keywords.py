@@ -1,0 +1,46 @@
+"""User flags of a folder: the letters a to z and the names ``dovecot-keywords`` gives them.  Pure.
+
+Lines ``<n> <name>``, n from 0 to 25.  There are 26 keywords in a folder; a 27th has no letter.
+"""
+
+from collections.abc import Iterable
+
+__all__ = ["format_keywords", "letters_for", "names_for", "parse_keywords"]
+
+
+def parse_keywords(content: bytes) -> dict[str, str]:
+    """Read the file into letter and name; lines that are not understood are passed over."""
+    known: dict[str, str] = {}
+    for line in content.decode("utf-8", "replace").splitlines():
+        number, _, name = line.partition(" ")
+        if number.isascii() and number.isdigit() and len(number) < 3 and int(number) < 26 and name:
+            known.setdefault(chr(ord("a") + int(number)), name)
+    return known
+
+
+def format_keywords(known: dict[str, str]) -> bytes:
+    """Write the file."""
+    return "".join(f"{ord(letter) - ord('a')} {name}\n" for letter, name in sorted(known.items())).encode()
+
+
+def names_for(letters: str, known: dict[str, str]) -> frozenset[str]:
+    """Give the keywords that letters stand for; letters without a name stand for none."""
+    return frozenset(known[letter] for letter in letters if letter in known)
+
+
+def letters_for(keywords: Iterable[str], known: dict[str, str]) -> tuple[str, dict[str, str]]:
+    """Give the letters for keywords, and the names with new ones added; a keyword beyond the 26th gets no letter.
+
+    Keywords are compared without case, as RFC 9051 §2.3.2 wants.
+    """
+    named = dict(known)
+    letter_of = {name.lower(): letter for letter, name in known.items()}
+    free = [letter for letter in "abcdefghijklmnopqrstuvwxyz" if letter not in known]
+    letters: list[str] = []
+    for keyword in sorted(keywords):
+        if keyword.lower() not in letter_of and free:
+            letter_of[keyword.lower()] = free.pop(0)
+            named[letter_of[keyword.lower()]] = keyword
+        if keyword.lower() in letter_of:
+            letters.append(letter_of[keyword.lower()])
+    return "".join(sorted(set(letters))), named

@@ -1,0 +1,143 @@
+"""File names of messages: unique names with sizes, and the info suffix with flags.  Pure.
+
+``<sec>.M<usec>P<pid>Q<sequence>R<8 hex>.<host>,S=<octets>,W=<wire octets>[,E=1][:2,<letters>[,<more>]]``
+
+The *base* is everything before ``:``.  It never changes for the life of a message and is its key everywhere.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from msgstore.model.message import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
+
+__all__ = [
+    "NameSource",
+    "Sizes",
+    "base_of",
+    "fields_of",
+    "flags_of",
+    "is_message_name",
+    "keyword_letters_of",
+    "order_key",
+    "sizes_of",
+    "with_flags",
+]
+
+_LETTER_OF: Final = {DRAFT: "D", FLAGGED: "F", ANSWERED: "R", SEEN: "S", DELETED: "T"}
+_FLAG_OF: Final = {letter: flag for flag, letter in _LETTER_OF.items()}
+_SYSTEM_LETTERS: Final = frozenset(_FLAG_OF)
+_TIME: Final = re.compile(r"(\d+)(?:\.M(\d+))?")
+_FLAG_SETS: Final[dict[str, frozenset[str]]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Sizes that a name tells."""
+
+    octets: int
+    wire_octets: int
+
+
+class NameSource:
+    """Makes unique names; safe to use from any thread.
+
+    ``random_hex`` gives 8 hex digits.  ``next_number`` counts within the process and must be safe in threads.
+    """
+
+    def __init__(
+        self, *, hostname: str, process: int, next_number: Callable[[], int], random_hex: Callable[[], str]
+    ) -> None:
+        escaped = hostname.replace("/", "\\057").replace(":", "\\072").replace(",", "\\054")
+        self._host = "".join(character for character in escaped if character.isprintable() and character != " ")
+        self._process = process
+        self._next_number = next_number
+        self._random_hex = random_hex
+
+    def unique(self, *, seconds: float, octets: int, wire_octets: int, is_sealed: bool = False) -> str:
+        """Give a name never given before, even when the clock stands still or goes back."""
+        microseconds = int(seconds * 1_000_000)
+        return (
+            f"{microseconds // 1_000_000}.M{microseconds % 1_000_000}P{self._process}Q{self._next_number()}"
+            f"R{self._random_hex()}.{self._host},S={octets},W={wire_octets}{',E=1' if is_sealed else ''}"
+        )
+
+
+def base_of(name: str) -> str:
+    """Give the part that never changes."""
+    return name.partition(":")[0]
+
+
+def is_message_name(name: str) -> bool:
+    """Whether a name in ``new/`` or ``cur/`` can be a message: not hidden, and fit for a line of the UID list."""
+    return not name.startswith((".", ":")) and "\n" not in name and "\r" not in name
+
+
+def fields_of(base: str) -> dict[str, str]:
+    """Give the ``,X=`` fields of a base name; the first of two equal ones counts."""
+    fields: dict[str, str] = {}
+    for part in base.split(",")[1:]:
+        key, found, value = part.partition("=")
+        if found:
+            fields.setdefault(key, value)
+    return fields
+
+
+def sizes_of(base: str) -> Sizes | None:
+    """Give both sizes when the name carries both, else None."""
+    if ",W=" not in base:
+        return None
+    fields = fields_of(base)
+    octets, wire = fields.get("S", ""), fields.get("W", "")
+    if not (_is_number(octets) and _is_number(wire)):
+        return None
+    return Sizes(int(octets), int(wire))
+
+
+def flags_of(name: str) -> frozenset[str]:
+    """Give the system flags of a name; letters we do not know are passed over."""
+    letters = _letters(name)
+    known = _FLAG_SETS.get(letters)
+    if known is None:
+        known = frozenset(_FLAG_OF[letter] for letter in letters if letter in _FLAG_OF)
+        if len(_FLAG_SETS) < 4096:
+            _FLAG_SETS[letters] = known
+    return known
+
+
+def keyword_letters_of(name: str) -> str:
+    """Give the letters a to z of a name, which ``dovecot-keywords`` explains."""
+    letters = _letters(name)
+    return "".join(letter for letter in letters if "a" <= letter <= "z") if letters else ""
+
+
+def with_flags(name: str, flags: Iterable[str], *, keyword_letters: str | None = None) -> str:
+    """Give the name with other system flags; letters we do not know, and all after a second comma, stay.
+
+    ``keyword_letters`` replaces the letters a to z; None leaves them.
+    """
+    base, _, info = name.partition(":")
+    _, comma, rest = info[2:].partition(",") if info.startswith("2,") else ("", "", "")
+    letters = {letter for letter in _letters(name) if letter not in _SYSTEM_LETTERS}
+    if keyword_letters is not None:
+        letters = {letter for letter in letters if not "a" <= letter <= "z"} | set(keyword_letters)
+    letters |= {_LETTER_OF[flag] for flag in flags}
+    return f"{base}:2,{''.join(sorted(letters))}{comma}{rest}"
+
+
+def order_key(base: str) -> tuple[int, int, str]:
+    """Sort key by which unknown messages get their UIDs: seconds, microseconds, name, as Dovecot sorts them."""
+    found = _TIME.match(base)
+    if found is None:
+        return 0, 0, base
+    return int(found[1][:18]), int((found[2] or "0")[:18]), base
+
+
+def _letters(name: str) -> str:
+    _, _, info = name.partition(":")
+    return info[2:].partition(",")[0] if info.startswith("2,") else ""
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 19

@@ -1,0 +1,252 @@
+"""The Maildir backend: mailboxes, folders and deliveries below one data directory."""
+
+import errno
+import itertools
+import os
+import secrets
+import socket
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, Literal
+
+from msgstore.model.address import MailboxId
+from msgstore.model.errors import InvalidFolderName, MailboxNotFound, MsgstoreError, store_error_from
+from msgstore.model.folder import DEFAULT_FOLDERS, FolderName
+from msgstore.model.interfaces import Clock, Filing, Folder, FolderTree, StagedMessage
+from msgstore.model.result import Filed
+from msgstore.store.clock import SystemClock
+from msgstore.store.directories import Directories, Place
+from msgstore.store.disk import Disk
+from msgstore.store.maildir.deliver import Courier
+from msgstore.store.maildir.folder import MaildirFolder
+from msgstore.store.maildir.folders import directory_of
+from msgstore.store.maildir.layout import Layout
+from msgstore.store.maildir.lock import DotLock
+from msgstore.store.maildir.names import NameSource
+from msgstore.store.maildir.tree import MaildirTree
+from msgstore.store.maildir.view import Looker
+from msgstore.store.staging import StagedFile, StagingArea, sweep
+
+__all__ = ["MaildirStore"]
+
+STAGING_NAME: Final = ".staging"
+"""Begins with a dot, so that it is never taken for the directory of a domain."""
+
+_INNER: Final = ("tmp", "new", "cur")
+_LOOKERS: Final = 256
+"""Folders whose last view is kept; a view has about 400 octets a message."""
+
+
+class MaildirStore:
+    """See :class:`msgstore.model.interfaces.MessageStore`; layout and promises are in the package's docstring.
+
+    ``layout_for`` gives the layout of a domain and may raise a MsgstoreError.
+    """
+
+    def __init__(
+        self,
+        data_dir: str,
+        *,
+        layout_for: Callable[[str], Layout],
+        disk: Disk | None = None,
+        clock: Clock | None = None,
+        line_endings: Literal["crlf", "lf"] = "crlf",
+        default_folders: bool = True,
+        hostname: str | None = None,
+        random_hex: Callable[[], str] = lambda: secrets.token_hex(4),
+    ) -> None:
+        self.disk: Final = disk or Disk()
+        self.clock: Final[Clock] = clock or SystemClock()
+        self.directories: Final = Directories(self.disk, clock=self.clock)
+        host = hostname or socket.gethostname()
+        self.lock: Final = DotLock(self.disk, hostname=host, process=os.getpid())
+        numbers = itertools.count()
+        self.names: Final = NameSource(
+            hostname=host, process=os.getpid(), next_number=lambda: next(numbers), random_hex=random_hex
+        )
+        self._data_dir = data_dir
+        self._layout_for = layout_for
+        self._line_endings = line_endings
+        self._default_folders = default_folders
+        self._guard = threading.Lock()
+        self._area: StagingArea | None = None
+        self._staged = itertools.count()
+        self._lookers: OrderedDict[tuple[MailboxId, FolderName], Looker] = OrderedDict()
+
+    def create_mailbox(self, mailbox: MailboxId) -> None:
+        """Make the mailbox and its default folders, durably; harmless when it is there."""
+        place = self._box(mailbox)
+        try:
+            with self.directories.lease(place, create=True) as box_fd:
+                wanted = [name for name, _ in DEFAULT_FOLDERS] if self._default_folders else []
+                if self.mailbox_exists(mailbox):
+                    wanted = []
+                for name in wanted:
+                    self.make_maildir(box_fd, directory_of(name))
+                # INBOX last: its `cur` is what makes the mailbox one.
+                self._make_inner(box_fd)
+        except OSError as error:
+            raise store_error_from(error) from error
+
+    def mailbox_exists(self, mailbox: MailboxId) -> bool:
+        """Whether the mailbox has a place in the store."""
+        root, components = self._box(mailbox)
+        try:
+            with self.directories.lease((root, (*components, "cur"))):
+                return True
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                return False
+            raise store_error_from(error) from error
+
+    def remove_mailbox(self, mailbox: MailboxId) -> None:
+        """Remove the mailbox with all its mail: it is renamed first, so that no half of it is ever seen."""
+        root, components = self._layout(mailbox).mailbox_place(self._data_dir, mailbox)
+        self.directories.forget((root, components))
+        with self._guard:
+            for key in [key for key in self._lookers if key[0] == mailbox]:
+                del self._lookers[key]
+        try:
+            with self.directories.lease((root, components[:-1])) as parent_fd:
+                trash = f".msgstore-trash.{secrets.token_hex(8)}"
+                self.disk.rename((parent_fd, components[-1]), (parent_fd, trash))
+                self.disk.sync_directory(parent_fd)
+                self.disk.remove_tree(parent_fd, trash)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise store_error_from(error) from error
+
+    def folder(self, mailbox: MailboxId, name: FolderName) -> Folder:
+        """Give a handle; see the interface."""
+        self._require(mailbox)
+        return MaildirFolder(self, mailbox, name)
+
+    def folders(self, mailbox: MailboxId) -> FolderTree:
+        """Give the folder tree of a mailbox."""
+        self._require(mailbox)
+        return MaildirTree(self, mailbox)
+
+    def stage(self, *, expected_octets: int | None = None) -> StagedMessage:
+        """Begin a message; small ones touch no disk before they are delivered."""
+        del expected_octets
+        try:
+            area = self._staging()
+        except OSError as error:
+            raise store_error_from(error) from error
+        return StagedFile(area, name=str(next(self._staged)), line_endings=self._line_endings)
+
+    def deliver(self, staged: StagedMessage, filings: Sequence[Filing]) -> Iterator[Filed | MsgstoreError]:
+        """Put a staged message into every place, durably; see the interface."""
+        assert isinstance(staged, StagedFile), "a message is delivered by the store that staged it"
+        return Courier(self, staged).deliver(filings)
+
+    def check_health(self) -> None:
+        """Write, sync and remove something small where mail is kept."""
+        try:
+            area = self._staging()
+            name = f"health.{os.getpid()}.{secrets.token_hex(4)}"
+            descriptor = self.disk.create_named(area.directory_fd, name)
+            try:
+                self.disk.write(descriptor, b"ok")
+                self.disk.sync_file(descriptor)
+            finally:
+                os.close(descriptor)
+                self.disk.unlink(area.directory_fd, name)
+        except OSError as error:
+            raise store_error_from(error) from error
+
+    def close(self) -> None:
+        """Give back descriptors."""
+        self.directories.close()
+        with self._guard:
+            self._lookers.clear()
+            area, self._area = self._area, None
+        if area is not None:
+            os.close(area.directory_fd)
+
+    def place_of(self, mailbox: MailboxId, name: FolderName) -> Place:
+        """Give the directory of a folder.
+
+        Raises:
+            InvalidFolderName, ReservedFolderName: there can be none.
+        """
+        root, components = self._box(mailbox)
+        directory = directory_of(name)
+        return root, ((*components, directory) if directory else components)
+
+    def box_of(self, mailbox: MailboxId) -> Place:
+        """Give the directory of INBOX, which holds the other folders."""
+        return self._box(mailbox)
+
+    def looker(self, mailbox: MailboxId, name: FolderName) -> Looker:
+        """Give the one looker of a folder in this process."""
+        key = (mailbox, name)
+        with self._guard:
+            known = self._lookers.get(key)
+            if known is None:
+                known = self._lookers[key] = Looker(
+                    self.disk,
+                    self.directories,
+                    self.lock,
+                    root=self._box(mailbox),
+                    folder=self.place_of(mailbox, name),
+                    seconds=int(self.clock.time()),
+                )
+            self._lookers.move_to_end(key)
+            while len(self._lookers) > _LOOKERS:
+                self._lookers.popitem(last=False)
+            return known
+
+    def area_at(self, directory_fd: int) -> StagingArea:
+        """Give a staging area on the file system of a directory; the directory stays its owner's."""
+        return StagingArea(
+            disk=self.disk,
+            directory_fd=directory_fd,
+            is_anonymous=self.disk.supports_anonymous(directory_fd),
+            unique=f"{os.getpid()}.{secrets.token_hex(4)}",
+        )
+
+    def make_maildir(self, box_fd: int, directory: str) -> None:
+        """Make the directory of a folder with what is in it, durable but for its own name in ``box_fd``."""
+        self.disk.make_directory(box_fd, directory)
+        inner_fd = self.disk.open_directory(box_fd, [directory])
+        try:
+            self._make_inner(inner_fd)
+        finally:
+            os.close(inner_fd)
+
+    def _make_inner(self, fd: int) -> None:
+        for name in _INNER:
+            self.disk.make_directory(fd, name)
+        self.disk.sync_directory(fd)
+
+    def _require(self, mailbox: MailboxId) -> None:
+        if not self.mailbox_exists(mailbox):
+            raise MailboxNotFound(f"there is no mailbox {mailbox}")
+
+    def _box(self, mailbox: MailboxId) -> Place:
+        return self._layout(mailbox).maildir_place(self._data_dir, mailbox)
+
+    def _layout(self, mailbox: MailboxId) -> Layout:
+        try:
+            return self._layout_for(mailbox.domain)
+        except ValueError as error:
+            raise InvalidFolderName(f"the layout of {mailbox.domain} is broken: {error}") from error
+
+    def _staging(self) -> StagingArea:
+        with self._guard:
+            if self._area is None:
+                root_fd = self.disk.open_root(self._data_dir, create=True)
+                try:
+                    staging_fd = self.disk.open_directory(root_fd, [STAGING_NAME], create=True)
+                finally:
+                    os.close(root_fd)
+                self._area = self.area_at(staging_fd)
+                booted_at = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+                sweep(self.disk, staging_fd, booted_at=booted_at)
+            return self._area

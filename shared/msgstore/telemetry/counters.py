@@ -1,0 +1,63 @@
+"""What the two programs count beside deliveries and logins, on top of :class:`Metrics`."""
+
+from typing import Final
+
+from msgstore.telemetry.metrics import Metrics
+
+__all__ = ["AccessEvents", "DeliveryEvents"]
+
+_DELIVERY_EVENTS: Final = ("connection", "idle", "error", "nul", "bare_lf", "overloaded", "unhealthy")
+_ACCESS_EVENTS: Final = ("connection", "peer_denied", "frame_refused", "request", "request_failed")
+
+
+class DeliveryEvents:
+    """Counts what LMTP connections do."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        metrics.declare_events(_DELIVERY_EVENTS)
+        metrics.set_gauge("connections", 0)
+
+    def count(self, event: str) -> None:
+        """Count one event of a bounded set."""
+        self._metrics.count_event(event)
+
+    def set_connections(self, connections: int) -> None:
+        """Say how many connections are open now."""
+        self._metrics.set_gauge("connections", connections)
+
+
+class AccessEvents:
+    """Counts what peers of the access socket do."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._connections = 0
+        metrics.declare_events(_ACCESS_EVENTS)
+        metrics.set_gauge("connections", 0)
+
+    def connection_opened(self) -> None:
+        """A peer with a role has connected."""
+        self._metrics.count_event("connection")
+        self._connections += 1
+        self._metrics.set_gauge("connections", self._connections)
+
+    def connection_closed(self) -> None:
+        """Its connection has ended."""
+        self._connections -= 1
+        self._metrics.set_gauge("connections", self._connections)
+
+    def peer_denied(self) -> None:
+        """A peer without a role was closed."""
+        self._metrics.count_event("peer_denied")
+
+    def frame_refused(self) -> None:
+        """A peer sent what is no frame, and was closed."""
+        self._metrics.count_event("frame_refused")
+
+    def request_answered(self, method: str, outcome: str) -> None:
+        """A request has its response; the method stays out of the labels, the log has it."""
+        del method
+        self._metrics.count_event("request")
+        if outcome != "ok":
+            self._metrics.count_event("request_failed")

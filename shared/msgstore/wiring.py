@@ -1,0 +1,136 @@
+"""From settings to live objects: the only place that names concrete classes."""
+
+import os
+import socket
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from msgstore.auth.directory import Directory
+from msgstore.auth.domains import Domains
+from msgstore.auth.provider import PasswordProvider
+from msgstore.auth.throttle import Throttle, ThrottleLimits
+from msgstore.config.schema import Settings
+from msgstore.crypto.password import PROFILES
+from msgstore.delivery.agent import Agent
+from msgstore.delivery.filter import DetailFilter
+from msgstore.delivery.resolve import Resolver
+from msgstore.model.interfaces import AuthProvider, DeliveryAgent, MessageStore
+from msgstore.store.maildir.layout import Layout
+from msgstore.store.maildir.store import MaildirStore
+from msgstore.store.memory import MemoryStore
+from msgstore.telemetry.counters import AccessEvents, DeliveryEvents
+from msgstore.telemetry.metrics import Metrics
+
+__all__ = ["AccessParts", "DeliveryParts", "SystemClock", "build_access", "build_delivery", "build_store", "host_name"]
+
+
+class SystemClock:
+    """The machine's own time."""
+
+    def time(self) -> float:
+        """Seconds since 1970 UTC."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return time.monotonic()
+
+
+CLOCK: Final = SystemClock()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryParts:
+    """What lmtpd serves."""
+
+    agent: DeliveryAgent
+    store: MessageStore
+    directory: Directory
+    metrics: Metrics
+    events: DeliveryEvents
+
+    def close(self) -> None:
+        """Give back descriptors and files."""
+        self.store.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessParts:
+    """What accessd serves."""
+
+    auth: AuthProvider
+    store: MessageStore
+    directory: Directory
+    metrics: Metrics
+    events: AccessEvents
+
+    def close(self) -> None:
+        """Give back descriptors and files."""
+        self.store.close()
+
+
+def build_delivery(settings: Settings) -> DeliveryParts:
+    """Make the delivery agent and what it stands on; call it after worker processes have been forked."""
+    directory = Directory(settings, Domains(settings))
+    store = build_store(settings, directory)
+    metrics = Metrics(service="lmtpd")
+    metrics.set_domains(directory.domains.names())
+    agent = Agent(
+        store=store,
+        resolver=Resolver(directory),
+        routing=DetailFilter(store),
+        counter=metrics,
+        clock=CLOCK,
+        hostname=host_name(settings),
+    )
+    return DeliveryParts(agent=agent, store=store, directory=directory, metrics=metrics, events=DeliveryEvents(metrics))
+
+
+def build_access(settings: Settings) -> AccessParts:
+    """Make what accessd serves; call it after worker processes have been forked."""
+    directory = Directory(settings, Domains(settings))
+    metrics = Metrics(service="accessd")
+    metrics.set_domains(directory.domains.names())
+    limits = ThrottleLimits(
+        failures_per_client_and_user=settings.auth.max_failures_per_client_and_user,
+        failures_per_client=settings.auth.max_failures_per_client,
+        window_seconds=settings.auth.window_seconds,
+        lockout_seconds=settings.auth.lockout_seconds,
+    )
+    auth = PasswordProvider(
+        directory, Throttle(limits, CLOCK), profile=PROFILES[settings.auth.hash_profile], counter=metrics
+    )
+    return AccessParts(
+        auth=auth,
+        store=build_store(settings, directory),
+        directory=directory,
+        metrics=metrics,
+        events=AccessEvents(metrics),
+    )
+
+
+def build_store(settings: Settings, directory: Directory) -> MessageStore:
+    """Open the backend that the settings name."""
+    if settings.store.backend == "memory":
+        return MemoryStore(clock=CLOCK)
+
+    def layout_for(domain: str) -> Layout:
+        policy = directory.policy(domain)
+        return Layout(
+            base_path=policy.base_path, path_template=policy.path_template, maildir_subdir=policy.maildir_subdir
+        )
+
+    return MaildirStore(
+        settings.data_dir,
+        layout_for=layout_for,
+        clock=CLOCK,
+        line_endings=settings.store.line_endings,
+        default_folders=settings.store.default_folders,
+        hostname=host_name(settings),
+    )
+
+
+def host_name(settings: Settings) -> str:
+    """Name of this machine in greeting and trace; never asks the network."""
+    return settings.lmtp.hostname or socket.gethostname() or os.uname().nodename

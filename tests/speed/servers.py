@@ -1,0 +1,156 @@
+"""The servers that are compared, each a private instance with its mail on the measured disk."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[2]
+USERS: Final = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A running server."""
+
+    name: str
+    pid: int
+    path: str
+
+
+@contextmanager
+def journaled_disk(gigabytes: int) -> Generator[Path]:
+    """Mount a written-out ext4 image with a journal; a root disk may have none, and then syncs mean little."""
+    place = Path(tempfile.mkdtemp(prefix="msgstore-disk-"))
+    place.chmod(0o755)
+    image, mount = place / "image", place / "mnt"
+    mount.mkdir()
+    loop = ""
+    try:
+        run("dd", "if=/dev/zero", f"of={image}", "bs=1M", f"count={gigabytes * 1024}", "status=none", "conv=fsync")
+        run("/sbin/mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", str(image))
+        loop = run("/sbin/losetup", "--find", "--show", "--direct-io=on", str(image)).strip()
+        run("mount", loop, str(mount))
+        mount.chmod(0o755)
+        yield mount
+    finally:
+        if loop:
+            subprocess.run(["umount", str(mount)], check=False)
+            run("/sbin/losetup", "-d", loop)
+        shutil.rmtree(place)
+
+
+def run(*command: str) -> str:
+    """Run a program and give what it printed."""
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+@contextmanager
+def ours(disk: Path, *, workers: int = 2) -> Generator[Server]:
+    """Run lmtpd."""
+    place = Path(tempfile.mkdtemp(prefix="msgstore-bench-"))
+    mail = disk / "ours"
+    (mail / "example.com").mkdir(parents=True)
+    (mail / "example.com" / "passwd").write_text("".join(f"u{number}:x:u{number}\n" for number in range(USERS)))
+    config = place / "msgstore.toml"
+    config.write_text(
+        f'data_dir = "{mail}"\n[lmtp]\nlisten = ["unix:{place}/sock"]\nworkers = {workers}\n'
+        'hostname = "bench.example.com"\n[log]\nformat = "text"\n'
+    )
+    with (place / "log").open("wb") as log:
+        paths = os.pathsep.join((str(ROOT / "shared"), str(ROOT)))
+        child = subprocess.Popen(
+            [sys.executable, "-m", "lmtpd", "--config", str(config)],
+            stderr=log,
+            env={**os.environ, "PYTHONPATH": paths},
+        )
+    yield from _serving("msgstore", child, place, place / "sock")
+
+
+@contextmanager
+def dovecot(disk: Path) -> Generator[Server]:
+    """Run Dovecot's LMTP with the same promise (mail_fsync = optimized) and without Sieve."""
+    place = Path(tempfile.mkdtemp(prefix="msgstore-bench-"))
+    place.chmod(0o755)
+    mail = disk / "dovecot"
+    mail.mkdir()
+    shutil.chown(mail, "mail", "mail")
+    config = place / "dovecot.conf"
+    config.write_text(
+        f"""protocols = lmtp
+base_dir = {place}/run
+state_dir = {place}/state
+log_path = {place}/log
+ssl = no
+default_internal_user = root
+default_login_user = root
+default_internal_group = root
+mail_location = maildir:{mail}/%n
+mail_fsync = optimized
+first_valid_uid = 0
+first_valid_gid = 0
+passdb {{
+  driver = static
+  args = nopassword=y
+}}
+userdb {{
+  driver = static
+  args = uid=mail gid=mail home={mail}/home/%n allow_all_users=yes
+}}
+service lmtp {{
+  process_min_avail = 2
+  unix_listener {place}/sock {{
+    mode = 0666
+  }}
+}}
+service anvil {{
+  chroot =
+}}
+"""
+    )
+    child = subprocess.Popen(["/usr/sbin/dovecot", "-F", "-c", str(config)])
+    yield from _serving("dovecot", child, place, place / "sock")
+
+
+@contextmanager
+def stock(disk: Path) -> Generator[Server]:
+    """Run stock aiosmtpd with mailbox.Maildir in threads: what a Python user would write today."""
+    place = Path(tempfile.mkdtemp(prefix="msgstore-bench-"))
+    mail = disk / "stock"
+    mail.mkdir()
+    child = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("stock_server.py")), str(place / "sock"), str(mail)]
+    )
+    yield from _serving("aiosmtpd", child, place, place / "sock")
+
+
+def _serving(name: str, child: "subprocess.Popen[bytes]", place: Path, path: Path) -> Generator[Server]:
+    try:
+        deadline = time.monotonic() + 30
+        while not _answers(path):
+            assert child.poll() is None, f"{name} ended"
+            assert time.monotonic() < deadline, f"{name} does not listen"
+            time.sleep(0.05)
+        yield Server(name=name, pid=child.pid, path=str(path))
+    finally:
+        child.send_signal(signal.SIGTERM)
+        child.wait(timeout=60)
+        shutil.rmtree(place)
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
