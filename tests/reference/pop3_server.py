@@ -7,6 +7,7 @@ RFC 1939, RFC 2449 §8 (response codes), RFC 3206 (SYS and AUTH).
 """
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Final
 
@@ -214,3 +215,13 @@ def _stuffed(line: bytes) -> bytes:
 
 async def _once(octets: bytes) -> AsyncIterator[bytes]:
     yield octets
+
+
+async def main(access_path: str, host: str, port: int) -> None:
+    """Serve at ``host:port`` until ended."""
+    server = await asyncio.start_server(Pop3Server(access_path).serve, host, port)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))

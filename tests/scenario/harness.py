@@ -71,8 +71,9 @@ def end(child: "subprocess.Popen[bytes]", number: int = signal.SIGTERM) -> int:
 class House:
     """lmtpd and accessd on sockets in a short directory of their own, with a few users."""
 
-    def __init__(self, place: Path, users: tuple[str, ...], more: str) -> None:
+    def __init__(self, place: Path, users: tuple[str, ...], more: str, run_as: str | None = None) -> None:
         self.place = place
+        self._run_as = run_as
         self.lmtp = place / "lmtp.sock"
         self.access = place / "access.sock"
         self.mail = place / "mail"
@@ -100,17 +101,26 @@ lmtpd = "unix:{place}/lmtpd-metrics.sock"
 accessd = "unix:{place}/accessd-metrics.sock"
 {more}"""
         )
+        if run_as is not None:
+            subprocess.run(["chown", "-R", f"{run_as}:", str(place)], check=True)
 
     def start(self, name: str) -> "subprocess.Popen[bytes]":
         """Start a daemon and wait for its socket to answer."""
         path = self.lmtp if name == "lmtpd" else self.access
-        command = [sys.executable, "-m", name, "--config", str(self.config)]
+        command = [*self._prefix(), sys.executable, "-m", name, "--config", str(self.config)]
         with (self.place / f"{name}.log").open("ab") as log:
             child = subprocess.Popen(command, stderr=log, stdout=log, env={**os.environ, "PYTHONPATH": PATHS})
         self.children[name] = child
         wait_until(lambda: answers(path) or child.poll() is not None, what=f"{name} listening")
         assert child.poll() is None, self.log(name)
         return child
+
+    def _prefix(self) -> list[str]:
+        """Run as another user who may still read the interpreter, wherever it is installed."""
+        if self._run_as is None:
+            return []
+        reading = ["--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"]
+        return ["setpriv", "--reuid", self._run_as, "--regid", self._run_as, "--clear-groups", *reading]
 
     def stop(self, name: str, number: int = signal.SIGTERM) -> int:
         """End a daemon."""
@@ -156,11 +166,13 @@ def answers(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def house(*users: str, more: str = "", only: tuple[str, ...] = ("lmtpd", "accessd")) -> Generator[House]:
+def house(
+    *users: str, more: str = "", only: tuple[str, ...] = ("lmtpd", "accessd"), run_as: str | None = None
+) -> Generator[House]:
     """Run our daemons for the time of the block; the directory is readable for Postfix' user."""
     place = Path(tempfile.mkdtemp(prefix="msgstore-"))
     place.chmod(0o755)
-    made = House(place, users or ("alice", "bob"), more)
+    made = House(place, users or ("alice", "bob"), more, run_as)
     try:
         for name in only:
             made.start(name)

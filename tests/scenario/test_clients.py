@@ -82,7 +82,7 @@ def test_curl_lists_fetches_and_deletes_over_pop3() -> None:
         with pop3_server(ours) as port:
             uidl = curl(port, "alice", "--request", "UIDL", "/")
             second = curl(port, "alice", "/2")
-            curl(port, "alice", "--request", "DELE 2", "--list-only", "/")
+            curl(port, "alice", "--request", "DELE", "--head", "/2")
             after = curl(port, "alice", "--request", "UIDL", "/")
         ours.stop("accessd")
         ours.start("accessd")
