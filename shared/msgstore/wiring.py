@@ -39,6 +39,8 @@ class SystemClock:
 
 CLOCK: Final = SystemClock()
 
+_LAYOUT_SECONDS: Final = 1.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryParts:
@@ -115,20 +117,36 @@ def build_store(settings: Settings, directory: Directory) -> MessageStore:
     if settings.store.backend == "memory":
         return MemoryStore(clock=CLOCK)
 
-    def layout_for(domain: str) -> Layout:
-        policy = directory.policy(domain)
-        return Layout(
-            base_path=policy.base_path, path_template=policy.path_template, maildir_subdir=policy.maildir_subdir
-        )
-
     return MaildirStore(
         settings.data_dir,
-        layout_for=layout_for,
+        layout_for=_Layouts(directory),
         clock=CLOCK,
         line_endings=settings.store.line_endings,
         default_folders=settings.store.default_folders,
         hostname=host_name(settings),
     )
+
+
+class _Layouts:
+    """Layouts of domains, looked up again after a second: a delivery must not stat three configuration files."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+        self._known: dict[str, tuple[float, Layout]] = {}
+
+    def __call__(self, domain: str) -> Layout:
+        now = CLOCK.monotonic()
+        known = self._known.get(domain)
+        if known is not None and now - known[0] < _LAYOUT_SECONDS:
+            return known[1]
+        policy = self._directory.policy(domain)
+        layout = Layout(
+            base_path=policy.base_path, path_template=policy.path_template, maildir_subdir=policy.maildir_subdir
+        )
+        if known is not None and known[1] == layout:
+            layout = known[1]
+        self._known[domain] = (now, layout)
+        return layout
 
 
 def host_name(settings: Settings) -> str:

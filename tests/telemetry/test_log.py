@@ -5,14 +5,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from msgstore.telemetry import log as log_module
 from msgstore.telemetry.log import configure_logging, escape, logger
 
 
 @pytest.fixture(autouse=True)
 def untouched_root() -> Iterator[None]:
     root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+    handlers, level, sink = list(root.handlers), root.level, log_module._current
     yield
+    log_module._current = sink
     root.handlers[:] = handlers
     root.setLevel(level)
 

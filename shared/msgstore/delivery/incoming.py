@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from msgstore.delivery.filter import Filter
-from msgstore.delivery.resolve import has_looped, was_delivered_to
+from msgstore.delivery.resolve import Trail, read_trail
 from msgstore.mime.trace import TraceFacts, trace_lines
 from msgstore.model.envelope import Envelope, Recipient
 from msgstore.model.errors import FolderNotFound, MailLoop, MsgstoreError
@@ -96,8 +96,8 @@ class Incoming:
             staged = self._staged
             assert staged is not None
             header = staged.header_block[self._trace_octets :]
-            looped = MailLoop("the message has passed too many hosts") if has_looped(header) else None
-            plans = [looped or self._plan(recipient, header) for recipient in self._envelope.recipients]
+            trail = read_trail(header)
+            plans = [self._plan(recipient, header, trail) for recipient in self._envelope.recipients]
         # The recipient loop: an unknown error is each recipient's 451, never a lost connection.
         except Exception as error:  # noqa: BLE001
             for index in range(len(self._envelope.recipients)):
@@ -105,9 +105,11 @@ class Incoming:
             return
         yield from self._file(staged, plans)
 
-    def _plan(self, recipient: Recipient, header: bytes) -> Sequence[Filing] | Exception:
+    def _plan(self, recipient: Recipient, header: bytes, trail: Trail) -> Sequence[Filing] | Exception:
         try:
-            if was_delivered_to(header, recipient):
+            if trail.has_looped:
+                return MailLoop("the message has passed too many hosts")
+            if trail.has_visited(recipient):
                 return MailLoop(f"the message was delivered to {recipient.forward_path} before")
             return self._workshop.routing.decide(self._envelope, recipient, header)
         except Exception as error:  # noqa: BLE001

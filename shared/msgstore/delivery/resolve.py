@@ -1,17 +1,22 @@
 """From a forward-path to a mailbox, with the loops that have to end here."""
 
+import re
+from dataclasses import dataclass
 from typing import Final
 
 from msgstore.auth.directory import Account, Directory
-from msgstore.mime.headers import field_values, fields
+from msgstore.mime.headers import field_values
 from msgstore.model.address import Address, fold_domain, fold_local_part, parse_address
 from msgstore.model.envelope import Recipient
 from msgstore.model.errors import InvalidAddress
 
-__all__ = ["RECEIVED_LIMIT", "Resolver", "has_looped", "was_delivered_to"]
+__all__ = ["RECEIVED_LIMIT", "Resolver", "Trail", "read_trail"]
 
 RECEIVED_LIMIT: Final = 100
 """More Received fields than this are a loop. RFC 5321 §6.3."""
+
+_RECEIVED: Final = re.compile(rb"^received[ \t]*:", re.IGNORECASE | re.MULTILINE)
+_DELIVERED_TO: Final = re.compile(rb"^delivered-to[ \t]*:", re.IGNORECASE | re.MULTILINE)
 
 
 class Resolver:
@@ -43,22 +48,41 @@ def _recipient(forward_path: Address, account: Account, orcpt: str | None, notif
     )
 
 
-def has_looped(header: bytes) -> bool:
-    """Whether the header shows more hops than any honest way has."""
-    return sum(1 for name, _ in fields(header) if name == b"received") > RECEIVED_LIMIT
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trail:
+    """What the header says about where the message has been; read once for all recipients."""
+
+    hops: int
+    delivered_to: frozenset[tuple[str, str]]
+    """Folded local-part and domain of each Delivered-To that is an address."""
+
+    @property
+    def has_looped(self) -> bool:
+        """Whether the message has passed more hosts than any honest way has."""
+        return self.hops > RECEIVED_LIMIT
+
+    def has_visited(self, recipient: Recipient) -> bool:
+        """Whether an earlier Delivered-To names this very address: the message came back."""
+        if not self.delivered_to:
+            return False
+        path = recipient.forward_path
+        domain = recipient.mailbox.domain if path.domain is None else fold_domain(path.domain)
+        return (fold_local_part(path.local_part), domain) in self.delivered_to
 
 
-def was_delivered_to(header: bytes, recipient: Recipient) -> bool:
-    """Whether an earlier Delivered-To names this very address: the message came back."""
-    path = recipient.forward_path
-    local = fold_local_part(path.local_part)
-    domain = recipient.mailbox.domain if path.domain is None else fold_domain(path.domain)
-    for value in field_values(header, b"delivered-to"):
-        try:
-            earlier = parse_address(value.decode("utf-8"))
-            same_domain = earlier.domain is not None and fold_domain(earlier.domain) == domain
-        except (InvalidAddress, UnicodeDecodeError):
-            continue
-        if same_domain and fold_local_part(earlier.local_part) == local:
-            return True
-    return False
+def read_trail(header: bytes) -> Trail:
+    """Read the header block of a message, without our own trace lines."""
+    hops = len(_RECEIVED.findall(header))
+    # The search is cheap and mostly in vain; only then is the header taken apart.
+    visited = field_values(header, b"delivered-to") if _DELIVERED_TO.search(header) else ()
+    return Trail(
+        hops=hops, delivered_to=frozenset(place for value in visited if (place := _place_of(value)) is not None)
+    )
+
+
+def _place_of(value: bytes) -> tuple[str, str] | None:
+    try:
+        earlier = parse_address(value.decode("utf-8"))
+        return None if earlier.domain is None else (fold_local_part(earlier.local_part), fold_domain(earlier.domain))
+    except (InvalidAddress, UnicodeDecodeError):
+        return None

@@ -8,7 +8,10 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Mapping
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final, TextIO
 
 __all__ = ["EventLogger", "configure_logging", "escape", "logger"]
@@ -29,7 +32,7 @@ class EventLogger:
     """Writes events of one part of the program; safe in every thread."""
 
     def __init__(self, name: str) -> None:
-        self._logger = logging.getLogger(name)
+        self._name = name
 
     def debug(self, event: str, **fields: Field) -> None:
         """Write what only a developer wants to see."""
@@ -44,15 +47,14 @@ class EventLogger:
         self._write(logging.WARNING, event, fields)
 
     def error(self, event: str, error: BaseException | None = None, **fields: Field) -> None:
-        """Write what an operator should look at this hour; ``error`` adds its class, text and trace."""
+        """Write what an operator should look at this hour; ``error`` adds its class, text and place."""
         if error is not None:
             fields = {**fields, "error": type(error).__name__, "reason": str(error)}
         self._write(logging.ERROR, event, fields, error)
 
     def _write(self, level: int, event: str, fields: Mapping[str, Field], error: BaseException | None = None) -> None:
-        if self._logger.isEnabledFor(level):
-            trace = None if error is None else (type(error), error, error.__traceback__)
-            self._logger.log(level, event, extra={"fields": fields}, exc_info=trace)
+        if level >= _current.level:
+            _current.write(_Line(time.time(), level, self._name, event, fields, error))
 
 
 def logger(name: str) -> EventLogger:
@@ -66,75 +68,112 @@ def escape(text: str) -> str:
     return shown if len(shown) <= _LIMIT_CHARACTERS else shown[: _LIMIT_CHARACTERS - 1] + "…"
 
 
-class _TextFormatter(logging.Formatter):
-    """``2026-03-03T10:11:12.123Z INFO delivery.committed domain=example.com octets=4096``."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        seconds = self.formatTime(record, "%Y-%m-%dT%H:%M:%S")
-        return f"{seconds}.{int(record.msecs):03d} {record.levelname} {_body(record)}"
-
-
-class _JournalFormatter(logging.Formatter):
-    """A priority prefix that systemd understands; time and program are the journal's own."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return f"<{_PRIORITIES.get(record.levelno, 6)}>{_body(record)}"
+@dataclass(frozen=True, slots=True)
+class _Line:
+    at: float
+    level: int
+    logger: str
+    event: str
+    fields: Mapping[str, Field]
+    error: BaseException | None = None
 
 
-class _JsonFormatter(logging.Formatter):
-    """One JSON object a line."""
+class _Sink:
+    """Where lines go.  Not the handlers of the standard library: they cost more than the rest of a small delivery."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, Field] = {
-            "time": round(record.created, 6),
-            "level": record.levelname.lower(),
-            "event": escape(record.getMessage()),
-            "logger": record.name,
-        }
-        line |= {name: escape(value) if isinstance(value, str) else value for name, value in _fields(record).items()}
-        if record.exc_info is not None and record.exc_info[0] is not None:
-            line["trace"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+    def __init__(self, form: str, level: int, stream: TextIO | None) -> None:
+        self.level = level
+        self._stream = stream
+        self._form: Callable[[_Line], str] = {"json": _as_json, "journal": _as_journal}.get(form, self._as_text)
+        self._second: tuple[int, str] = (0, "")
+
+    def write(self, line: _Line) -> None:
+        """Write one line with one call, so that lines of several processes do not mix."""
+        stream = sys.stderr if self._stream is None else self._stream
+        try:
+            stream.write(self._form(line) + "\n")
+            stream.flush()
+        except (OSError, ValueError):
+            # Whoever read the log is gone; mail is worth more than a line about it.
+            return
+
+    def _as_text(self, line: _Line) -> str:
+        """``2026-03-03T10:11:12.123Z INFO delivery.committed domain=example.com octets=4096``."""
+        second = int(line.at)
+        known, shown = self._second
+        if known != second:
+            shown = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._second = (second, shown)
+        milliseconds = int((line.at - second) * 1000)
+        return f"{shown}.{milliseconds:03d}Z {logging.getLevelName(line.level)} {_body(line)}"
 
 
-def _fields(record: logging.LogRecord) -> Mapping[str, Field]:
-    fields: Mapping[str, Field] = getattr(record, "fields", {})
-    return fields
+class _ForeignHandler(logging.Handler):
+    """Brings what other libraries log through the standard library into the same stream."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        _current.write(_Line(record.created, record.levelno, record.name, record.getMessage(), {}, error))
 
 
-def _body(record: logging.LogRecord) -> str:
-    words = [escape(record.getMessage())]
-    words += [f"{name}={_shown(value)}" for name, value in _fields(record).items() if value is not None]
-    if record.exc_info is not None and record.exc_info[2] is not None:
-        words.append(f"at={_shown(_innermost(record))}")
+def _as_journal(line: _Line) -> str:
+    """Begin with a priority that systemd understands; time and program are the journal's own."""
+    return f"<{_PRIORITIES.get(line.level, 6)}>{_body(line)}"
+
+
+def _as_json(line: _Line) -> str:
+    """Give one JSON object."""
+    shown: dict[str, Field] = {
+        "time": round(line.at, 6),
+        "level": logging.getLevelName(line.level).lower(),
+        "event": escape(line.event),
+        "logger": line.logger,
+    }
+    shown |= {name: escape(value) if isinstance(value, str) else value for name, value in line.fields.items()}
+    if line.error is not None:
+        shown["trace"] = "".join(traceback.format_exception(line.error))
+    return json.dumps(shown, ensure_ascii=False)
+
+
+def _body(line: _Line) -> str:
+    words = [escape(line.event)]
+    words += [f"{name}={_shown(value)}" for name, value in line.fields.items() if value is not None]
+    if line.error is not None:
+        words.append(f"at={_shown(_innermost(line.error))}")
     return " ".join(words)
 
 
 def _shown(value: Field) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
+    if isinstance(value, str):
+        # Most values are plain words; the rest pays for the escaper.
+        if len(value) <= _LIMIT_CHARACTERS and _PLAIN.fullmatch(value):
+            return value
+        text = escape(value)
+        return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
     if isinstance(value, bool):
         return "yes" if value else "no"
-    text = escape(str(value))
-    return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _innermost(record: logging.LogRecord) -> str:
-    trace = None if record.exc_info is None else record.exc_info[2]
+def _innermost(error: BaseException) -> str:
+    trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     return "" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
 
 
+_current = _Sink("text", logging.INFO, None)
+
+
 def configure_logging(*, form: str = "auto", level: str = "info", stream: TextIO | None = None) -> None:
     """Send every log line of this process to ``stream`` (standard error) in one form: text, json or journal."""
+    global _current  # noqa: PLW0603 (one process, one log)
     if form == "auto":
         form = "journal" if "JOURNAL_STREAM" in os.environ else "text"
-    formatter = {"json": _JsonFormatter, "journal": _JournalFormatter}.get(form, _TextFormatter)()
-    handler = logging.StreamHandler(sys.stderr if stream is None else stream)
-    handler.setFormatter(formatter)
+    number = logging.getLevelNamesMapping()[level.upper()]
+    _current = _Sink(form, number, stream)
     root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(level.upper())
+    root.handlers[:] = [_ForeignHandler()]
+    root.setLevel(number)
     # aiosmtpd writes every command at INFO there; our own line per recipient says what matters.
     logging.getLogger("mail.log").setLevel(logging.WARNING)

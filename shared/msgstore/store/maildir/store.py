@@ -35,6 +35,9 @@ STAGING_NAME: Final = ".staging"
 """Begins with a dot, so that it is never taken for the directory of a domain."""
 
 _INNER: Final = ("tmp", "new", "cur")
+_PLACES: Final = 65_536
+"""Places that are remembered; made again when the layout of the domain is another object."""
+
 _LOOKERS: Final = 256
 """Folders whose last view is kept; a view has about 400 octets a message."""
 
@@ -73,6 +76,7 @@ class MaildirStore:
         self._guard = threading.Lock()
         self._area: StagingArea | None = None
         self._staged = itertools.count()
+        self._places: dict[tuple[MailboxId, FolderName], tuple[Layout, Place]] = {}
         self._lookers: OrderedDict[tuple[MailboxId, FolderName], Looker] = OrderedDict()
 
     def create_mailbox(self, mailbox: MailboxId) -> None:
@@ -175,9 +179,17 @@ class MaildirStore:
         Raises:
             InvalidFolderName, ReservedFolderName: there can be none.
         """
-        root, components = self._box(mailbox)
+        layout = self._layout(mailbox)
+        known = self._places.get((mailbox, name))
+        if known is not None and known[0] is layout:
+            return known[1]
+        root, components = layout.maildir_place(self._data_dir, mailbox)
         directory = directory_of(name)
-        return root, ((*components, directory) if directory else components)
+        place = (root, ((*components, directory) if directory else components))
+        if len(self._places) >= _PLACES:
+            self._places.clear()
+        self._places[mailbox, name] = (layout, place)
+        return place
 
     def box_of(self, mailbox: MailboxId) -> Place:
         """Give the directory of INBOX, which holds the other folders."""
