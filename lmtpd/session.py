@@ -61,7 +61,9 @@ class LmtpSession(ContentGate, LMTP):
         if self._is_draining or self._house.is_draining:
             self.drain()
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(  # pyright: ignore[reportIncompatibleMethodOverride]  # its two bases call the argument differently
+        self, error: Exception | None
+    ) -> None:
         """Forget the peer; a message whose end was seen is delivered all the same."""
         self._is_closing = True
         self.transport = None

@@ -14,7 +14,9 @@ LOCK = Path(__file__).parents[1] / "requirements.txt"
 def main() -> int:
     """Run pip-audit over the lock file and say what it found."""
     command = [sys.executable, "-m", "pip_audit", "--requirement", str(LOCK), "--no-deps", "--disable-pip"]
-    done = subprocess.run([*command, "--format", "json", "--progress-spinner", "off"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, "--format", "json", "--progress-spinner", "off"], capture_output=True, text=True, check=False
+    )
     try:
         found = json.loads(done.stdout)["dependencies"]
     except (ValueError, KeyError):

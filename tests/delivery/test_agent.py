@@ -2,7 +2,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from msgstore.store.memory import MemoryStore
 
 from msgstore.auth.directory import Directory
 from msgstore.auth.domains import Domains
@@ -16,6 +15,7 @@ from msgstore.model.errors import DiskFull, MsgstoreError, UserNotFound
 from msgstore.model.folder import INBOX, FolderName
 from msgstore.model.interfaces import Filing, StagedMessage
 from msgstore.model.result import DeliveryResult, Filed, Outcome
+from msgstore.store.memory import MemoryStore
 from msgstore.wiring import SystemClock
 
 MESSAGE = b"From: a@b\r\nSubject: hi\r\n\r\nbody\r\n"

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass, field
 
 from lmtpd.server import LmtpServer
@@ -199,7 +199,7 @@ async def rig(
     slot_wait_seconds: float = 10.0,
     queue_limit: int = 100,
     threads: int = 2,
-) -> AsyncIterator[Rig]:
+) -> AsyncGenerator[Rig]:
     """Make a server on socket pairs."""
     agent = agent or MemoryAgent()
     offload = Offload(threads, queue_limit)

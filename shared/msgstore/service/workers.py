@@ -253,8 +253,7 @@ class WorkerPool:
         if worker.end is not None:
             # What the worker said last is still in the socket; bounded, should anything else hold it open.
             for _ in range(_LAST_WORDS):
-                if worker.end is not None:
-                    self._on_frames(worker)
+                self._read_last_words(worker)
         self._hang_up(worker)
         if self._hub is not None:
             self._hub.bury(worker.name)
@@ -273,6 +272,10 @@ class WorkerPool:
         worker.start_at = now + worker.delay_seconds
         log.error("service.worker_died", worker=worker.index, pid=pid, code=exit_code, again_in=worker.delay_seconds)
         worker.delay_seconds = min(_LONGEST_DELAY_SECONDS, worker.delay_seconds * 2)
+
+    def _read_last_words(self, worker: _Worker) -> None:
+        if worker.end is not None:
+            self._on_frames(worker)
 
     def _look_after(self) -> None:
         now = time.monotonic()

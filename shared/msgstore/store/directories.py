@@ -7,7 +7,7 @@ the cache has let it go.
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
@@ -46,7 +46,7 @@ class Directories:
         self._open: OrderedDict[Place, _Open] = OrderedDict()
 
     @contextmanager
-    def lease(self, place: Place, *, create: bool = False) -> Iterator[int]:
+    def lease(self, place: Place, *, create: bool = False) -> Generator[int]:
         """Give a descriptor that stays open until the block ends.
 
         Raises:

@@ -271,6 +271,6 @@ class Disk:
         # A descriptor has one position, shared by all threads that list through it: listing needs its own.
         fd = os.open(".", _DIRECTORY_FLAGS, dir_fd=directory_fd)
         try:
-            return os.listdir(fd)
+            return os.listdir(fd)  # noqa: PTH208 (names of an open directory, not of a path)
         finally:
             os.close(fd)

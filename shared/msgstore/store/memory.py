@@ -4,7 +4,8 @@ import itertools
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 from msgstore.model.address import MailboxId
 from msgstore.model.errors import (
@@ -65,10 +66,12 @@ class _Staged:
         self._is_discarded = True
         self._pieces.clear()
 
-    def __enter__(self) -> "_Staged":
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *unused: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.discard()
 
 

@@ -37,19 +37,29 @@ class CourierHouse(Protocol):
     """The store, seen from a delivery."""
 
     @property
-    def disk(self) -> Disk: ...
+    def disk(self) -> Disk:
+        """The disk."""
+        ...
 
     @property
-    def directories(self) -> Directories: ...
+    def directories(self) -> Directories:
+        """Open directories."""
+        ...
 
     @property
-    def clock(self) -> Clock: ...
+    def clock(self) -> Clock:
+        """The clock."""
+        ...
 
     @property
-    def names(self) -> NameSource: ...
+    def names(self) -> NameSource:
+        """Makes file names."""
+        ...
 
     @property
-    def lock(self) -> DotLock: ...
+    def lock(self) -> DotLock:
+        """Dovecot's lock."""
+        ...
 
     def place_of(self, mailbox: MailboxId, name: FolderName) -> Place:
         """Give the directory of a folder."""

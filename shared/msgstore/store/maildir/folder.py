@@ -31,10 +31,14 @@ class FolderHouse(Protocol):
     """The store, seen from a folder."""
 
     @property
-    def disk(self) -> Disk: ...
+    def disk(self) -> Disk:
+        """The disk."""
+        ...
 
     @property
-    def directories(self) -> Directories: ...
+    def directories(self) -> Directories:
+        """Open directories."""
+        ...
 
     def place_of(self, mailbox: MailboxId, name: FolderName) -> Place:
         """Give the directory of a folder."""

@@ -7,7 +7,7 @@ with a living process never; without a readable local process when neither the l
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Final
 
@@ -43,7 +43,7 @@ class DotLock:
         self._sleep = sleep
 
     @contextmanager
-    def hold(self, folder_fd: int) -> Iterator[None]:
+    def hold(self, folder_fd: int) -> Generator[None]:
         """Hold the lock of a folder while the block runs.
 
         Raises:

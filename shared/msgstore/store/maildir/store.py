@@ -71,7 +71,7 @@ class MaildirStore:
         )
         self._data_dir = data_dir
         self._layout_for = layout_for
-        self._line_endings = line_endings
+        self._line_endings: Literal["crlf", "lf"] = line_endings
         self._default_folders = default_folders
         self._guard = threading.Lock()
         self._area: StagingArea | None = None

@@ -18,10 +18,14 @@ class TreeHouse(Protocol):
     """The store, seen from a tree."""
 
     @property
-    def disk(self) -> Disk: ...
+    def disk(self) -> Disk:
+        """The disk."""
+        ...
 
     @property
-    def directories(self) -> Directories: ...
+    def directories(self) -> Directories:
+        """Open directories."""
+        ...
 
     def box_of(self, mailbox: MailboxId) -> Place:
         """Give the directory of INBOX, which holds the other folders."""

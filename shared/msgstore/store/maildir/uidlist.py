@@ -154,7 +154,7 @@ def parse_older_uidlist(content: bytes) -> UidList:
     for line in rest.rpartition(b"\n")[0].decode("utf-8", "surrogateescape").splitlines():
         number, _, base = line.partition(" ")
         uid = _number(number, UID_LIMIT)
-        if not base or uid < uidlist.uidnext and uidlist.records and uid <= uidlist.records[-1].uid:
+        if not base or (uidlist.records and uid <= uidlist.records[-1].uid):
             raise StoreCorrupt("the older UID list is out of order")
         uidlist.records.append(UidRecord(uid, base.partition(":")[0]))
     return uidlist

@@ -169,7 +169,7 @@ class Looker:
         return tuple(entries)
 
     def _list(self, folder_fd: int) -> dict[str, tuple[str, str]]:
-        """Give directory and name of every message, by base.  ``new`` first: a message that moves is seen in ``cur``."""
+        """Give directory and name of every message, by base; ``new`` first: what moves is then seen in ``cur``."""
         places: dict[str, tuple[str, str]] = {}
         for directory in ("new", "cur"):
             try:
@@ -190,7 +190,7 @@ class Looker:
         self, folder_fd: int, uidlist: UidList, places: dict[str, tuple[str, str]]
     ) -> dict[str, tuple[str, str]]:
         """Look once more for what was there before: a listing may skip a name that is being renamed."""
-        before = set() if self._view is None else {entry.record.base for entry in self._view.entries}
+        before: set[str] = set() if self._view is None else {entry.record.base for entry in self._view.entries}
         if self._view is not None and not any(base not in places for base in before):
             return places
         del uidlist
