@@ -45,7 +45,7 @@ lint: $(STAMP)  ## Check format, style and types
 
 vulncheck: $(STAMP)  ## Compare the locked dependencies with the advisory database
 	@echo "== known vulnerabilities"
-	@$(BIN)/python tests/vulncheck.py
+	@$(BIN)/python tests/vulncheck.py || [ $$? = 2 ]  # 2: the database cannot be reached, which is said
 
 build: $(STAMP)  ## Build wheel and sdist
 	@echo "== building"

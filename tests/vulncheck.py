@@ -23,6 +23,9 @@ def main() -> int:
         reason = done.stderr.strip().splitlines()[-1:] or ["no answer"]
         print(f"NOT AUDITED: the advisory database could not be reached ({reason[0][:200]})")
         return 2
+    if found and all("skip_reason" in entry for entry in found):
+        print(f"NOT AUDITED: the advisory database could not be reached ({found[0]['skip_reason'][:200]})")
+        return 2
     skipped = [entry["name"] for entry in found if "skip_reason" in entry]
     bad = [(entry["name"], fault["id"]) for entry in found for fault in entry.get("vulns", ())]
     for name, fault in bad:
