@@ -41,6 +41,7 @@ class DotLock:
         self._host = hostname
         self._process = process
         self._sleep = sleep
+        self._booted_at = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
     @contextmanager
     def hold(self, folder_fd: int) -> Generator[None]:
@@ -108,6 +109,9 @@ class DotLock:
         number, _, host = content.decode("ascii", "replace").partition(":")
         if host == self._host and number.isascii() and number.isdigit() and len(number) < 10:
             return age >= DEAD_OWNER_SECONDS and not self._is_alive(int(number), (status.st_dev, status.st_ino))
+        if not host and status.st_mtime < self._booted_at:
+            # A power cut kept the name and lost the content: whoever made it is gone with the machine's last life.
+            return True
         try:
             listed = self._disk.stat(folder_fd, UIDLIST_NAME).st_mtime
         except FileNotFoundError:

@@ -1,0 +1,247 @@
+"""A Disk that records every change, and what a power cut after any of them could leave.
+
+Changes really happen in a directory; the record knows which of them are durable.  After a crash at some point of the
+record a file holds its synced octets, or more of what was written, perhaps torn; a directory holds its synced entries
+and a prefix of the later changes, as the journals of ext4 and xfs order them.
+"""
+
+import os
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from msgstore.store.disk import Disk
+
+Apply = Callable[["Model"], None]
+
+
+@dataclass(slots=True)
+class File:
+    """One file: what was written and what is durable."""
+
+    written: bytes = b""
+    durable: bytes = b""
+
+
+@dataclass(slots=True)
+class Directory:
+    """One directory: what is there, what is durable, and the changes since."""
+
+    now: dict[str, int] = field(default_factory=dict[str, int])
+    durable: dict[str, int] = field(default_factory=dict[str, int])
+    pending: list[tuple[str, int | None]] = field(default_factory=list[tuple[str, int | None]])
+
+    def change(self, name: str, node: int | None) -> None:
+        """Add, replace or remove an entry."""
+        self.pending.append((name, node))
+        _put(self.now, name, node)
+
+    def sync(self) -> None:
+        """Make all entries durable."""
+        self.durable = dict(self.now)
+        self.pending.clear()
+
+
+def _put(entries: dict[str, int], name: str, node: int | None) -> None:
+    if node is None:
+        entries.pop(name, None)
+    else:
+        entries[name] = node
+
+
+@dataclass(slots=True)
+class Model:
+    """The disk as the record builds it; node 0 is the root."""
+
+    nodes: dict[int, File | Directory] = field(default_factory=lambda: {0: Directory()})
+    marks: list[str] = field(default_factory=list[str])
+
+    def file(self, node: int) -> File:
+        """Give a file."""
+        found = self.nodes[node]
+        assert isinstance(found, File)
+        return found
+
+    def directory(self, node: int) -> Directory:
+        """Give a directory."""
+        found = self.nodes[node]
+        assert isinstance(found, Directory)
+        return found
+
+    def after_crash(self, chance: random.Random, place: Path) -> None:
+        """Write to ``place`` what may be left."""
+        self._restore(0, chance, place)
+
+    def _restore(self, node: int, chance: random.Random, place: Path) -> None:
+        found = self.nodes[node]
+        if isinstance(found, File):
+            place.write_bytes(_survivor(found, chance))
+            # The machine was off for a while.
+            os.utime(place, (1_000_000_000, 1_000_000_000))
+            return
+        place.mkdir(exist_ok=True)
+        entries = dict(found.durable)
+        for name, inner in found.pending[: chance.randint(0, len(found.pending))]:
+            _put(entries, name, inner)
+        for name, inner in entries.items():
+            self._restore(inner, chance, place / name)
+
+
+def _survivor(file: File, chance: random.Random) -> bytes:
+    if file.written == file.durable:
+        return file.durable
+    # Files are only appended to: what was synced before stays.
+    rest = file.written[len(file.durable) :]
+    torn = rest[: chance.randint(0, len(rest))]
+    return file.durable + chance.choice((b"", rest, torn, b"\0" * len(torn)))
+
+
+class RecordingDisk(Disk):
+    """Does everything and writes it down."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self.record: list[Apply] = []
+        self._nodes = {root.stat().st_ino: 0}
+        self._next = 1
+
+    def replay(self, steps: int) -> Model:
+        """Give the disk as it is after the first ``steps`` changes."""
+        model = Model()
+        for apply in self.record[:steps]:
+            apply(model)
+        return model
+
+    def mark(self, text: str) -> None:
+        """Note something that was promised to somebody."""
+        self.record.append(lambda model: model.marks.append(text))
+
+    def create_anonymous(self, directory_fd: int) -> int:
+        return self._new_file(super().create_anonymous(directory_fd))
+
+    def create_named(self, directory_fd: int, name: str) -> int:
+        fd = self._new_file(super().create_named(directory_fd, name))
+        self._entry(directory_fd, name, self._node(fd))
+        return fd
+
+    def write(self, fd: int, octets: bytes | bytearray | memoryview) -> None:
+        super().write(fd, octets)
+        node, content = self._node(fd), bytes(octets)
+
+        def apply(model: Model) -> None:
+            model.file(node).written += content
+
+        self.record.append(apply)
+
+    def sync_file(self, fd: int) -> None:
+        super().sync_file(fd)
+        node = self._node(fd)
+
+        def apply(model: Model) -> None:
+            model.file(node).durable = model.file(node).written
+
+        self.record.append(apply)
+
+    def sync_directory(self, fd: int) -> None:
+        super().sync_directory(fd)
+        node = self._node(fd)
+        self.record.append(lambda model: model.directory(node).sync())
+
+    def link_anonymous(self, fd: int, directory_fd: int, name: str) -> None:
+        super().link_anonymous(fd, directory_fd, name)
+        self._entry(directory_fd, name, self._node(fd))
+
+    def rename(self, source: tuple[int, str], target: tuple[int, str]) -> None:
+        node = self._named(source)
+        super().rename(source, target)
+        self._move(source, target, node)
+
+    def rename_new(self, source: tuple[int, str], target: tuple[int, str]) -> None:
+        node = self._named(source)
+        super().rename_new(source, target)
+        self._move(source, target, node)
+
+    def unlink(self, directory_fd: int, name: str) -> None:
+        super().unlink(directory_fd, name)
+        self._entry(directory_fd, name, None)
+
+    def make_directory(self, directory_fd: int, name: str) -> bool:
+        made = super().make_directory(directory_fd, name)
+        if made:
+            node = self._number(os.stat(name, dir_fd=directory_fd).st_ino)
+            self.record.append(lambda model: model.nodes.__setitem__(node, Directory()))
+            self._entry(directory_fd, name, node)
+        return made
+
+    def _new_file(self, fd: int) -> int:
+        node = self._number(os.fstat(fd).st_ino)
+        self.record.append(lambda model: model.nodes.__setitem__(node, File()))
+        return fd
+
+    def _number(self, inode: int) -> int:
+        """Give a number never given before: the kernel gives an inode again as soon as it is free."""
+        self._nodes[inode] = self._next
+        self._next += 1
+        return self._nodes[inode]
+
+    def _node(self, fd: int) -> int:
+        return self._nodes[os.fstat(fd).st_ino]
+
+    def _named(self, place: tuple[int, str]) -> int:
+        return self._nodes[os.stat(place[1], dir_fd=place[0], follow_symlinks=False).st_ino]
+
+    def _entry(self, directory_fd: int, name: str, node: int | None) -> None:
+        directory = self._node(directory_fd)
+        self.record.append(lambda model: model.directory(directory).change(name, node))
+
+    def _move(self, source: tuple[int, str], target: tuple[int, str], node: int) -> None:
+        above, below = self._node(source[0]), self._node(target[0])
+
+        def apply(model: Model) -> None:
+            model.directory(above).change(source[1], None)
+            model.directory(below).change(target[1], node)
+
+        self.record.append(apply)
+
+
+class WithoutFileSync(RecordingDisk):
+    """A mutant: content is never made durable."""
+
+    def sync_file(self, fd: int) -> None:
+        del fd
+
+
+class WithoutDirectorySync(RecordingDisk):
+    """A mutant: names are never made durable."""
+
+    def sync_directory(self, fd: int) -> None:
+        del fd
+
+
+class NameBeforeData(RecordingDisk):
+    """A mutant: content is made durable only after the name was given."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._late: list[int] = []
+
+    def sync_file(self, fd: int) -> None:
+        self._late.append(os.dup(fd))
+
+    def sync_directory(self, fd: int) -> None:
+        for late in self._late:
+            super().sync_file(late)
+            os.close(late)
+        self._late.clear()
+        super().sync_directory(fd)
+
+
+class Unsynced(Disk):
+    """For reading an image of a disk: whether its repairs are durable is asked elsewhere."""
+
+    def sync_file(self, fd: int) -> None:
+        del fd
+
+    def sync_directory(self, fd: int) -> None:
+        del fd
