@@ -43,9 +43,13 @@ def number_of(text: bytes) -> int | None:
     return int(words[1]) if whole else None
 
 
+def at_once(seconds: float) -> None:
+    del seconds
+
+
 def opened(root: Path, disk: Disk) -> MaildirStore:
     store = MaildirStore(str(root), layout_for=lambda _: Layout(), disk=disk, hostname="test.example")
-    store.lock._sleep = lambda _: None  # nobody else is there to be waited for
+    store.lock._sleep = at_once  # nobody else is there to be waited for
     return store
 
 
