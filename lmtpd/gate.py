@@ -6,7 +6,6 @@ in one write when the gate closes or the input ends, so a pipelined group is ans
 """
 
 import asyncio
-from enum import Flag, auto
 from typing import Final
 
 from lmtpd import replies
@@ -29,13 +28,13 @@ INPUT_LIMIT_OCTETS: Final = 65536
 """Input that waits behind the closed gate before reading stops."""
 
 
-class Hold(Flag):
-    """Why reading is stopped."""
+class Hold:
+    """Why reading is stopped: bits of a plain number, which are looked at for every line."""
 
-    NONE = 0
-    INPUT = auto()
-    MESSAGE = auto()
-    OUTPUT = auto()
+    NONE: Final = 0
+    INPUT: Final = 1
+    MESSAGE: Final = 2
+    OUTPUT: Final = 4
 
 
 class Gate(asyncio.Protocol):
@@ -50,7 +49,7 @@ class Gate(asyncio.Protocol):
         self._wire: asyncio.Transport | None = None
         self._input = b""
         self._output: list[bytes] = []
-        self._holds = Hold.NONE
+        self._holds: int = Hold.NONE
         self._decoder: DotDecoder | CountDecoder | None = None
         self._is_waiting = False
         self._is_skipping_line = False
@@ -156,19 +155,19 @@ class Gate(asyncio.Protocol):
         if self._has_eof and not self._is_waiting:
             self._close()
 
-    def _hold(self, why: Hold) -> None:
-        if self._holds is Hold.NONE and self._wire is not None:
+    def _hold(self, why: int) -> None:
+        if self._holds == Hold.NONE and self._wire is not None:
             self._wire.pause_reading()
         self._holds |= why
 
-    def _release(self, why: Hold) -> None:
+    def _release(self, why: int) -> None:
         if not self._holds & why:
             return
         self._holds &= ~why
-        if self._holds is Hold.NONE and self._wire is not None and not self._is_closing:
+        if self._holds == Hold.NONE and self._wire is not None and not self._is_closing:
             self.pace.resumed(self._house.clock())
             self._wire.resume_reading()
-        if why is Hold.OUTPUT and not self._is_waiting:
+        if why == Hold.OUTPUT and not self._is_waiting:
             self._go_on()
 
     # Output.

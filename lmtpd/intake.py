@@ -8,16 +8,17 @@ begun keeps a message from its commit.
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Final, Protocol
 
 from lmtpd import replies
 from msgstore.model.address import MailboxId
 from msgstore.model.envelope import Envelope
 from msgstore.model.errors import MessageTooLarge, MsgstoreError, StoreError, StoreUnavailable
-from msgstore.model.interfaces import DeliveryAgent, IncomingMessage
+from msgstore.model.interfaces import DeliveryAgent, IncomingMessage, Wait
 from msgstore.model.result import DeliveryResult, EnhancedStatus, Outcome
 from msgstore.service.offload import Offload
+from msgstore.service.together import Together
 from msgstore.telemetry.log import logger
 
 __all__ = ["Intake", "IntakeHouse", "Receiver"]
@@ -29,6 +30,9 @@ INLINE_LIMIT_OCTETS: Final = 128 << 10
 
 WRITE_OCTETS: Final = 64 << 10
 """Least worth a job of its own before the end."""
+
+GROUPED_OCTETS: Final = 512 << 10
+"""A larger message is synced alone: others would wait for its octets."""
 
 HELD_LIMIT_OCTETS: Final = 256 << 10
 """In memory, unwritten, before the session has to stop reading."""
@@ -59,6 +63,11 @@ class IntakeHouse(Protocol):
     @property
     def offload(self) -> Offload:
         """Where they go there."""
+        ...
+
+    @property
+    def commits(self) -> Together[Wait]:
+        """Where the ends of messages are worked off together."""
         ...
 
     @property
@@ -219,7 +228,9 @@ class Intake:
 
     def _begin_commit(self) -> None:
         try:
-            job = self._house.offload.submit(self._commit)
+            commits = self._house.commits
+            submit = commits.submit if self.octets <= GROUPED_OCTETS else commits.submit_alone
+            job = submit(self._commit)
         except MsgstoreError as error:
             self._answer([replies.error_reply(error)] * len(self.envelope.recipients))
             self._begin_abort()
@@ -227,7 +238,7 @@ class Intake:
         self._job = job
         job.add_done_callback(self._committed)
 
-    def _commit(self) -> tuple[DeliveryResult, ...] | None:
+    def _commit(self) -> Generator[Wait, None, tuple[DeliveryResult, ...] | None]:
         """In a worker thread: write what is left, deliver; None when nobody wants it any more."""
         if self._is_unwanted:
             if self._incoming is not None:
@@ -247,7 +258,8 @@ class Intake:
             self._chunks = []
             if error is not None:
                 return incoming.fail(error)
-            return incoming.commit(self._report if len(self.envelope.recipients) > 1 else None)
+            report = self._report if len(self.envelope.recipients) > 1 else None
+            return (yield from incoming.commit_in_steps(report))
         except BaseException:
             incoming.abort()
             raise

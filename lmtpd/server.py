@@ -24,6 +24,7 @@ from msgstore.model.envelope import Recipient
 from msgstore.model.errors import ConfigError, MsgstoreError
 from msgstore.model.interfaces import DeliveryAgent
 from msgstore.service.offload import Offload
+from msgstore.service.together import Together
 from msgstore.telemetry.log import logger
 
 __all__ = ["LmtpServer", "NoCounters", "SessionCounters"]
@@ -82,6 +83,7 @@ class LmtpServer:
         self.agent: Final = agent
         self.hostname: Final = hostname
         self.offload: Final = offload
+        self.commits: Final = Together(offload, agent.settle)
         self.counters: Final[SessionCounters] = counters or NoCounters()
         self.clock: Final = clock or self._loop.time
         self.now: Final = now

@@ -111,7 +111,7 @@ class LmtpSession(ContentGate, LMTP):
         if self._is_waiting:
             if self._intake is not None and self.pace.has_expired(now):
                 self._intake.expire()
-        elif self._holds is Hold.NONE and self.pace.is_too_slow(now, in_data=self._decoder is not None):
+        elif self._holds == Hold.NONE and self.pace.is_too_slow(now, in_data=self._decoder is not None):
             self._house.counters.count("idle")
             self._say_goodbye(replies.IDLE)
 

@@ -10,8 +10,8 @@ _END: Final = b"\r\n.\r\n"
 _BEGINNINGS: Final = (b"\r\n.\r", b"\r\n.", b"\r\n", b"\r")
 """Proper prefixes of the end, longest first."""
 
-_LINE_SAMPLE_OCTETS: Final = 1 << 16
-"""How far bare LF are looked for: counting line ends twice would cost as much as all the decoding."""
+_LINE_SAMPLE_OCTETS: Final = 1 << 12
+"""How far bare LF are looked for: who sends them does so from the first line on, and counting costs like decoding."""
 
 
 class DotDecoder:
@@ -36,7 +36,7 @@ class DotDecoder:
         """Whether an octet of the message is NUL."""
 
         self.has_bare_lf = False
-        """Whether an LF without CR stands in about the first 64 KiB."""
+        """Whether an LF without CR stands in about the first 4 KiB."""
 
     def feed(self, octets: bytes) -> bytes:
         """Take octets of the wire and give those of the message that are certain now, perhaps none."""

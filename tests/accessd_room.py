@@ -29,7 +29,7 @@ from msgstore.model.errors import (
     UserNotFound,
 )
 from msgstore.model.folder import INBOX, FolderInfo, FolderName, FolderStatus, SpecialUse
-from msgstore.model.interfaces import Filing, StagedMessage
+from msgstore.model.interfaces import Filing, StagedMessage, Wait
 from msgstore.model.message import MessageInfo, Uid
 from msgstore.model.result import Filed
 from msgstore.model.user import User
@@ -199,6 +199,14 @@ class Shelf:
         raise NotImplementedError
 
     def deliver(self, staged: StagedMessage, filings: Sequence[Filing]) -> Iterator[Filed | MsgstoreError]:
+        raise NotImplementedError
+
+    def deliver_in_steps(
+        self, staged: StagedMessage, filings: Sequence[Filing]
+    ) -> Iterator[Filed | MsgstoreError | Wait]:
+        raise NotImplementedError
+
+    def settle(self, waits: Sequence[Wait]) -> None:
         raise NotImplementedError
 
     def check_health(self) -> None:

@@ -1,6 +1,7 @@
 """What every backend promises; each test runs over all of them."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from msgstore.model.errors import (
     MsgstoreError,
 )
 from msgstore.model.folder import DEFAULT_FOLDERS, INBOX, FolderName, SpecialUse
-from msgstore.model.interfaces import Filing, MessageStore
+from msgstore.model.interfaces import Filing, MessageStore, Wait
 from msgstore.model.message import FLAGGED, SEEN, Uid
 from msgstore.model.result import Filed
 from msgstore.store.clock import SystemClock
@@ -106,6 +107,43 @@ def test_an_error_of_one_place_changes_no_other(store: MessageStore) -> None:
     answers = put(store, to(ALICE), to(ALICE, WORK), to(BOB))
 
     assert [type(answer) for answer in answers] == [Filed, FolderNotFound, Filed]
+
+
+def test_deliveries_driven_in_steps_and_settled_together_are_all_there(store: MessageStore) -> None:
+    texts = [b"Subject: %d\r\n\r\n" % number for number in range(5)]
+    with ExitStack() as stack:
+        runs: list[Iterator[Filed | MsgstoreError | Wait]] = []
+        for text in texts:
+            staged = stack.enter_context(store.stage())
+            staged.write(text)
+            runs.append(iter(store.deliver_in_steps(staged, [to(ALICE), to(BOB), to(ALICE, WORK)])))
+
+        answers = driven_together(store, runs)
+
+    assert [[type(answer) for answer in of_one] for of_one in answers] == [[Filed, Filed, FolderNotFound]] * 5
+    for mailbox in (ALICE, BOB):
+        assert sorted(text_of(store, uid, mailbox) for uid in uids(store, mailbox)) == texts
+
+
+def driven_together(
+    store: MessageStore, runs: list[Iterator[Filed | MsgstoreError | Wait]]
+) -> list[list[Filed | MsgstoreError]]:
+    answers: list[list[Filed | MsgstoreError]] = [[] for _ in runs]
+    going = list(enumerate(runs))
+    while going:
+        waits: list[Wait] = []
+        waiting: list[tuple[int, Iterator[Filed | MsgstoreError | Wait]]] = []
+        for index, run in going:
+            for answer in run:
+                if isinstance(answer, Wait):
+                    waits.append(answer)
+                    waiting.append((index, run))
+                    break
+                answers[index].append(answer)
+        if waits:
+            store.settle(waits)
+        going = waiting
+    return answers
 
 
 def test_a_staged_message_can_be_delivered_again_until_it_is_discarded(store: MessageStore) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from lmtpd.server import LmtpServer
@@ -12,7 +12,7 @@ from msgstore.config.schema import LmtpSettings
 from msgstore.model.address import Address, MailboxId
 from msgstore.model.envelope import Envelope, Recipient
 from msgstore.model.errors import MsgstoreError, StoreUnavailable, UserNotFound
-from msgstore.model.interfaces import IncomingMessage
+from msgstore.model.interfaces import IncomingMessage, Wait
 from msgstore.model.result import OK, DeliveryId, DeliveryResult, Outcome
 from msgstore.service.offload import Offload
 
@@ -64,6 +64,9 @@ class MemoryAgent:
             incoming.write(chunk)
         return incoming.commit()
 
+    def settle(self, waits: Sequence[Wait]) -> None:
+        assert not waits
+
 
 class _Incoming:
     def __init__(self, agent: MemoryAgent, envelope: Envelope) -> None:
@@ -95,6 +98,12 @@ class _Incoming:
                 report(result)
             agent.after_report(index)
         return tuple(results)
+
+    def commit_in_steps(
+        self, report: Callable[[DeliveryResult], None] | None = None
+    ) -> Generator[Wait, None, tuple[DeliveryResult, ...]]:
+        yield from ()
+        return self.commit(report)
 
     def _result(self, index: int, recipient: Recipient) -> DeliveryResult:
         if recipient.mailbox.local_part.startswith("full"):

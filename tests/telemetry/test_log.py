@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from msgstore.telemetry import log as log_module
-from msgstore.telemetry.log import configure_logging, escape, logger
+from msgstore.telemetry.log import configure_logging, escape, gathered, logger
 
 
 @pytest.fixture(autouse=True)
@@ -87,3 +87,55 @@ def test_events_below_the_level_are_not_written() -> None:
 
 def test_long_values_are_cut() -> None:
     assert len(escape("x" * 1000)) == 200
+
+
+class Calls(io.StringIO):
+    """Keeps what each call wrote."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.calls.append(text)
+        return len(text)
+
+
+def test_gathered_lines_are_written_with_one_call_at_the_end_of_the_block() -> None:
+    out = Calls()
+    configure_logging(form="text", stream=out)
+
+    with gathered():
+        for number in range(3):
+            logger("x").info("delivery.committed", number=number)
+        before = list(out.calls)
+
+    assert before == []
+    assert len(out.calls) == 1
+    assert [line[-8:] for line in out.calls[0].splitlines()] == ["number=0", "number=1", "number=2"]
+
+
+def test_a_warning_is_written_at_once_behind_what_was_gathered() -> None:
+    out = Calls()
+    configure_logging(form="text", stream=out)
+
+    with gathered():
+        logger("x").info("first")
+        logger("x").warning("second")
+        written_by_then = "".join(out.calls)
+
+    assert [line.split()[2] for line in written_by_then.splitlines()] == ["first", "second"]
+    assert "".join(out.calls) == written_by_then
+
+
+def test_no_call_writes_more_than_a_pipe_takes_in_one_piece() -> None:
+    out = Calls()
+    configure_logging(form="text", stream=out)
+
+    with gathered():
+        for _ in range(200):
+            logger("x").info("delivery.committed", text="é" * 100)
+
+    assert max(len(call.encode()) for call in out.calls) <= 4096
+    assert sum(call.count("\n") for call in out.calls) == 200
+    assert all(call.endswith("\n") for call in out.calls)

@@ -2,8 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Sequence
 
 from msgstore.delivery.filter import Filter
 from msgstore.delivery.incoming import DeliveryCounter, Incoming, Workshop
@@ -11,12 +10,10 @@ from msgstore.delivery.resolve import Resolver
 from msgstore.model.address import Address
 from msgstore.model.envelope import Envelope, Recipient
 from msgstore.model.errors import MsgstoreError
-from msgstore.model.interfaces import Clock, MessageStore
+from msgstore.model.interfaces import Clock, MessageStore, Wait
 from msgstore.model.result import DeliveryResult
 
 __all__ = ["Agent"]
-
-_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 class Agent:
@@ -36,6 +33,7 @@ class Agent:
         self._resolver = resolver
         self._clock = clock
         self._numbers = itertools.count()
+        self._process = f"{os.getpid():x}"
 
     def accept(self, forward_path: Address, *, orcpt: str | None = None, notify: tuple[str, ...] = ()) -> Recipient:
         """Resolve one recipient; see the interface."""
@@ -61,14 +59,10 @@ class Agent:
             return incoming.fail(error)
         return incoming.commit()
 
+    def settle(self, waits: Sequence[Wait]) -> None:
+        """Do what commits in steps wait for."""
+        self._workshop.store.settle(waits)
+
     def _new_id(self) -> str:
         """Microseconds, process and a running number: unique on this host, sortable, short enough for a reply."""
-        return f"{_base36(int(self._clock.time() * 1e6))}-{_base36(os.getpid())}-{_base36(next(self._numbers))}"
-
-
-def _base36(number: int) -> str:
-    digits = ""
-    while number:
-        number, digit = divmod(number, 36)
-        digits = _DIGITS[digit] + digits
-    return digits or "0"
+        return f"{int(self._clock.time() * 1e6):x}-{self._process}-{next(self._numbers):x}"

@@ -1,7 +1,7 @@
 """One message on its way to its recipients."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from msgstore.mime.trace import TraceFacts, trace_lines
 from msgstore.model.envelope import Envelope, Recipient
 from msgstore.model.errors import FolderNotFound, MailLoop, MsgstoreError
 from msgstore.model.folder import INBOX
-from msgstore.model.interfaces import Filing, MessageStore, StagedMessage
+from msgstore.model.interfaces import Filing, MessageStore, StagedMessage, Wait
 from msgstore.model.result import OK, DeliveryId, DeliveryResult, Filed, Outcome
 from msgstore.telemetry.log import logger
 
@@ -63,11 +63,28 @@ class Incoming:
 
     def commit(self, report: Callable[[DeliveryResult], None] | None = None) -> tuple[DeliveryResult, ...]:
         """Deliver to every recipient; see the interface."""
+        steps = self.commit_in_steps(report)
+        try:
+            while True:
+                self._workshop.store.settle((next(steps),))
+        except StopIteration as end:
+            results: tuple[DeliveryResult, ...] = end.value
+            return results
+        finally:
+            steps.close()
+
+    def commit_in_steps(
+        self, report: Callable[[DeliveryResult], None] | None = None
+    ) -> Generator[Wait, None, tuple[DeliveryResult, ...]]:
+        """Deliver to every recipient, stopping where the disk must be waited for; see the interface."""
         began = time.perf_counter()
         results: list[DeliveryResult] = []
         try:
-            for index, result in enumerate(self._results()):
-                self._record(index, result, time.perf_counter() - began)
+            for result in self._results():
+                if isinstance(result, Wait):
+                    yield result
+                    continue
+                self._record(len(results), result, time.perf_counter() - began)
                 results.append(result)
                 if report is not None:
                     report(result)
@@ -88,8 +105,8 @@ class Incoming:
         if self._staged is not None:
             self._staged.discard()
 
-    def _results(self) -> Iterator[DeliveryResult]:
-        """Give one result per recipient, in order, whatever happens."""
+    def _results(self) -> Iterator[DeliveryResult | Wait]:
+        """Give one result per recipient, in order, whatever happens, and between them what must be waited for."""
         try:
             if self._staged is None:
                 self.write(b"")
@@ -115,7 +132,9 @@ class Incoming:
         except Exception as error:  # noqa: BLE001
             return error
 
-    def _file(self, staged: StagedMessage, plans: Sequence[Sequence[Filing] | Exception]) -> Iterator[DeliveryResult]:
+    def _file(
+        self, staged: StagedMessage, plans: Sequence[Sequence[Filing] | Exception]
+    ) -> Iterator[DeliveryResult | Wait]:
         wanted = [filing for plan in plans if not isinstance(plan, Exception) for filing in plan]
         answers = self._answers(staged, wanted)
         for index, plan in enumerate(plans):
@@ -125,23 +144,24 @@ class Incoming:
             filed: list[Filed] = []
             trouble: Exception | None = None
             for filing in plan:
-                answer = next(answers)
+                answer = yield from _next_answer(answers)
                 if isinstance(answer, FolderNotFound) and not filing.folder.is_inbox:
                     # The folder went away between decision and filing; the mail must not.
                     inbox = Filing(mailbox=filing.mailbox, folder=INBOX, internal_date=filing.internal_date)
-                    answer = next(self._answers(staged, [inbox]))
+                    answer = yield from _next_answer(self._answers(staged, [inbox]))
                 if isinstance(answer, Exception):
                     trouble = answer
                 else:
                     filed.append(answer)
             yield self._stored(index, tuple(filed)) if trouble is None else self._failed(index, trouble)
 
-    def _answers(self, staged: StagedMessage, filings: Sequence[Filing]) -> Iterator[Filed | Exception]:
+    def _answers(self, staged: StagedMessage, filings: Sequence[Filing]) -> Iterator[Filed | Exception | Wait]:
         """Give the store's answer to each filing; an error that ends the store's run answers all that are left."""
         given = 0
         try:
-            for answer in self._workshop.store.deliver(staged, filings):
-                given += 1
+            for answer in self._workshop.store.deliver_in_steps(staged, filings):
+                if not isinstance(answer, Wait):
+                    given += 1
                 yield answer
         except Exception as error:  # noqa: BLE001
             for _ in range(len(filings) - given):
@@ -213,3 +233,10 @@ class Incoming:
                 at_seconds=envelope.received_at,
             )
         )
+
+
+def _next_answer(answers: Iterator[Filed | Exception | Wait]) -> Generator[Wait, None, Filed | Exception]:
+    """Pass waits on until the next answer comes."""
+    while isinstance(answer := next(answers), Wait):
+        yield answer
+    return answer

@@ -6,12 +6,15 @@ Everything a peer said is made harmless first: printable ASCII alone gets into R
 import re
 from dataclasses import dataclass
 from email.utils import formatdate
+from functools import lru_cache
 from typing import Final
 
 __all__ = ["TraceFacts", "trace_lines"]
 
 _COMMENT_UNSAFE: Final = re.compile(r"[^!-'*-\[\]-~]+")
 """What may not stand bare in a comment: blanks, controls, parentheses, backslash, non-ASCII."""
+
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +50,13 @@ def trace_lines(facts: TraceFacts) -> bytes:
     if facts.for_path is not None and not _COMMENT_UNSAFE.search(facts.for_path):
         lines.append(f"\tfor <{facts.for_path}>")
     lines[-1] += ";"
-    lines.append(f"\t{formatdate(facts.at_seconds)}")
+    lines.append(f"\t{_date(int(facts.at_seconds))}")
     return "".join(f"{line}\r\n" for line in lines).encode("utf-8", "replace")
+
+
+@lru_cache(maxsize=16)
+def _date(seconds: int) -> str:
+    return formatdate(seconds)
 
 
 def _connection(facts: TraceFacts) -> str:
@@ -60,8 +68,10 @@ def _connection(facts: TraceFacts) -> str:
 
 
 def _safe(text: str | None) -> str:
+    if text and not _COMMENT_UNSAFE.search(text):
+        return text[:255]
     return _COMMENT_UNSAFE.sub("_", text)[:255] if text else ""
 
 
 def _one_line(text: str) -> str:
-    return re.sub(r"[\x00-\x1f\x7f]", "_", text)
+    return _CONTROLS.sub("_", text)

@@ -38,6 +38,7 @@ DOMAIN_LIMIT_OCTETS: Final = 255
 
 _ATEXT: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\u0080-\U0010ffff]"
 _DOT_STRING: Final = rf"{_ATEXT}+(?:\.{_ATEXT}+)*"
+_DOT_STRING_ALONE: Final = re.compile(_DOT_STRING)
 _QUOTED: Final = r'"(?:[\x20-\x21\x23-\x5b\x5d-\x7e\u0080-\U0010ffff]|\\[\x20-\x7e])*"'
 _LABEL: Final = r"[A-Za-z0-9_\u0080-\U0010ffff](?:[A-Za-z0-9_\-\u0080-\U0010ffff]*[A-Za-z0-9_\u0080-\U0010ffff])?"
 _DOMAIN: Final = rf"{_LABEL}(?:\.{_LABEL})*\.?"
@@ -59,7 +60,7 @@ class Address:
     """As written, without a trailing dot; None for a bare local-part such as ``<postmaster>``."""
 
     def __str__(self) -> str:
-        local = self.local_part if re.fullmatch(_DOT_STRING, self.local_part) else _quoted(self.local_part)
+        local = _written(self.local_part)
         return local if self.domain is None else f"{local}@{self.domain}"
 
     @property
@@ -103,6 +104,7 @@ class MailboxId:
         return cls(fold_local_part(address.local_part), fold_domain(address.domain))
 
 
+@lru_cache(maxsize=4096)
 def parse_address(text: str) -> Address:
     """Read one address without angle brackets, bare local-parts included.
 
@@ -166,7 +168,10 @@ def split_detail(local_part: str, separator: str) -> tuple[str, str | None]:
     return user, detail if found else None
 
 
-def _quoted(local_part: str) -> str:
+@lru_cache(maxsize=4096)
+def _written(local_part: str) -> str:
+    if _DOT_STRING_ALONE.fullmatch(local_part):
+        return local_part
     return '"' + re.sub(r'(["\\])', r"\\\1", local_part) + '"'
 
 

@@ -4,7 +4,7 @@ All of them block.  They may be called from any thread; one object's methods may
 its docstring says otherwise.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -28,6 +28,7 @@ __all__ = [
     "IncomingMessage",
     "MessageStore",
     "StagedMessage",
+    "Wait",
 ]
 
 
@@ -112,6 +113,16 @@ class StagedMessage(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+class Wait:
+    """What a delivery has to wait for before it is durable.
+
+    Whoever drives the delivery has the store that gave it settle it, then goes on; the waits of many deliveries settled
+    at once cost little more than one.  The outcome, an error too, is for the delivery alone.
+    """
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,6 +258,20 @@ class MessageStore(Protocol):
         """
         ...
 
+    def deliver_in_steps(
+        self, staged: StagedMessage, filings: Sequence[Filing]
+    ) -> Iterator[Filed | MsgstoreError | Wait]:
+        """Like :meth:`deliver`, stopping where the disk must be waited for.
+
+        After each Wait the caller passes it to :meth:`settle`, alone or with those of other deliveries, before it asks
+        for more.
+        """
+        ...
+
+    def settle(self, waits: Sequence[Wait]) -> None:
+        """Do what deliveries wait for, all of it together; errors are found by the deliveries when they go on."""
+        ...
+
     def check_health(self) -> None:
         """Write, sync and remove something small where mail is kept.
 
@@ -284,6 +309,12 @@ class IncomingMessage(Protocol):
         """
         ...
 
+    def commit_in_steps(
+        self, report: Callable[[DeliveryResult], None] | None = None
+    ) -> Generator[Wait, None, tuple[DeliveryResult, ...]]:
+        """Like :meth:`commit`, stopping where the disk must be waited for; see ``MessageStore.deliver_in_steps``."""
+        ...
+
     def fail(self, error: BaseException) -> tuple[DeliveryResult, ...]:
         """Discard the message and answer every recipient with ``error``; unknown errors are temporary."""
         ...
@@ -318,6 +349,10 @@ class DeliveryAgent(Protocol):
 
     def deliver(self, envelope: Envelope, message: Iterator[bytes]) -> tuple[DeliveryResult, ...]:
         """Take a whole message: open, write, commit."""
+        ...
+
+    def settle(self, waits: Sequence[Wait]) -> None:
+        """Do what commits in steps wait for."""
         ...
 
 

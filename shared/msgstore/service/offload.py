@@ -59,6 +59,11 @@ class Offload:
         return max(0, self._pending - self.threads)
 
     @property
+    def has_free_thread(self) -> bool:
+        """Whether the next :meth:`submit` would be begun at once."""
+        return self._pending < self.threads
+
+    @property
     def is_full(self) -> bool:
         """Whether the next :meth:`submit` would be refused."""
         return self._pending >= self.threads + self.queue_limit

@@ -14,7 +14,7 @@ from typing import Final
 from msgstore.model.interfaces import Clock
 from msgstore.store.disk import Disk
 
-__all__ = ["Directories", "Place"]
+__all__ = ["Directories", "OpenDirectory", "Place"]
 
 Place = tuple[str, tuple[str, ...]]
 """A root path from the configuration and checked components below it."""
@@ -23,7 +23,9 @@ TRUSTED_SECONDS: Final = 1.0
 """How long a descriptor is used before its path is walked again: another program may have renamed a level."""
 
 
-class _Open:
+class OpenDirectory:
+    """A directory held open; ``fd`` stays open until it is given back."""
+
     __slots__ = ("fd", "identity", "is_cached", "users", "walked_at")
 
     def __init__(self, fd: int, walked_at: float) -> None:
@@ -43,7 +45,7 @@ class Directories:
         self._clock = clock
         self._limit = limit
         self._lock = threading.Lock()
-        self._open: OrderedDict[Place, _Open] = OrderedDict()
+        self._open: OrderedDict[Place, OpenDirectory] = OrderedDict()
 
     @contextmanager
     def lease(self, place: Place, *, create: bool = False) -> Generator[int]:
@@ -59,7 +61,7 @@ class Directories:
         finally:
             self.give_back(entry)
 
-    def take(self, place: Place, *, create: bool = False) -> _Open:
+    def take(self, place: Place, *, create: bool = False) -> OpenDirectory:
         """Like :meth:`lease`, for callers that hold many: give each back."""
         now = self._clock.monotonic()
         with self._lock:
@@ -68,7 +70,7 @@ class Directories:
                 entry.users += 1
                 self._open.move_to_end(place)
                 return entry
-        fresh = _Open(self._walk(place, create=create), now)
+        fresh = OpenDirectory(self._walk(place, create=create), now)
         with self._lock:
             known = self._open.get(place)
             if known is not None and known.identity == fresh.identity:
@@ -85,7 +87,7 @@ class Directories:
                 self._drop(self._open.popitem(last=False)[1])
         return fresh
 
-    def give_back(self, entry: _Open) -> None:
+    def give_back(self, entry: OpenDirectory) -> None:
         """End one use of what :meth:`take` gave."""
         with self._lock:
             entry.users -= 1
@@ -118,7 +120,7 @@ class Directories:
             os.close(root_fd)
 
     @staticmethod
-    def _drop(entry: _Open) -> None:
+    def _drop(entry: OpenDirectory) -> None:
         entry.is_cached = False
         if entry.users == 0:
             os.close(entry.fd)

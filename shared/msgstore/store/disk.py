@@ -28,6 +28,14 @@ _READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _RENAME_NOREPLACE: Final = 1
 """linux/fs.h; renameat2(2)."""
 
+_RANGE_WAIT_BEFORE: Final = 1
+_RANGE_WRITE: Final = 2
+_RANGE_WAIT_AFTER: Final = 4
+"""linux/fs.h; sync_file_range(2)."""
+
+_WRITE_ERRORS: Final = frozenset((errno.EIO, errno.ENOSPC, errno.EDQUOT))
+"""What tells that octets are lost; all else says that there is no such call here, and the sync alone does it."""
+
 _NO_SUCH_SUPPORT: Final = frozenset((errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT, errno.ENOSYS))
 """What kernels and file systems without O_TMPFILE, or machines without /proc, answer.  open(2)."""
 
@@ -36,7 +44,11 @@ class Disk:
     """Changes to files and directories, each a thin name for one system call; safe to use from any thread."""
 
     def __init__(self) -> None:
-        self._renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+        library = ctypes.CDLL(None, use_errno=True)
+        self._renameat2 = getattr(library, "renameat2", None)
+        self._sync_file_range = getattr(library, "sync_file_range", None)
+        if self._sync_file_range is not None:
+            self._sync_file_range.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
 
     def wall_seconds(self) -> float:
         """The clock that file times are compared with; not the clock that messages are dated with."""
@@ -142,6 +154,26 @@ class Disk:
     def sync_file(self, fd: int) -> None:
         """Make content and length durable, not the name."""
         os.fdatasync(fd)
+
+    def sync_files(self, fds: Sequence[int]) -> list[OSError | None]:
+        """Make content and length of many files durable and say of each whether it went wrong.
+
+        All are written out before the first is synced: then one commit of the journal is enough for all of them.  The
+        write-out reports an error in the place of the sync that follows it, so both answers count.
+        """
+        errors: list[OSError | None] = [None] * len(fds)
+        if len(fds) > 1 and self._sync_file_range is not None:
+            for flags in (_RANGE_WRITE, _RANGE_WRITE | _RANGE_WAIT_BEFORE | _RANGE_WAIT_AFTER):
+                for index, fd in enumerate(fds):
+                    if self._sync_file_range(fd, 0, 0, flags) and ctypes.get_errno() in _WRITE_ERRORS:
+                        number = ctypes.get_errno()
+                        errors[index] = OSError(number, os.strerror(number))
+        for index, fd in enumerate(fds):
+            try:
+                self.sync_file(fd)
+            except OSError as error:
+                errors[index] = error
+        return errors
 
     def sync_directory(self, fd: int) -> None:
         """Make the names in a directory durable.

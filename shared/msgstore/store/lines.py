@@ -67,9 +67,12 @@ def _header_end(held: bytearray, start: int) -> int:
         return 2
     if held.startswith(b"\n"):
         return 1
-    crlf, lf = held.find(b"\n\r\n", start), held.find(b"\n\n", start)
-    ends = [place for place in (crlf + 3 if crlf >= 0 else 0, lf + 2 if lf >= 0 else 0) if place]
-    return min(ends, default=0)
+    crlf = held.find(b"\n\r\n", start)
+    # Of the body nothing is looked at: the other kind of empty line counts only in front of the first one.
+    lf = held.find(b"\n\n", start, crlf + 1 if crlf >= 0 else len(held))
+    if lf >= 0:
+        return lf + 2
+    return crlf + 3 if crlf >= 0 else 0
 
 
 def to_lf(chunk: bytes, *, held_cr: bool) -> tuple[bytes, bool]:

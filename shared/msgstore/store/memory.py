@@ -18,7 +18,7 @@ from msgstore.model.errors import (
     StoreUnavailable,
 )
 from msgstore.model.folder import DEFAULT_FOLDERS, INBOX, FolderInfo, FolderName, FolderStatus, SpecialUse
-from msgstore.model.interfaces import Body, Clock, Filing, Folder, FolderTree, StagedMessage
+from msgstore.model.interfaces import Body, Clock, Filing, Folder, FolderTree, StagedMessage, Wait
 from msgstore.model.message import SEEN, MessageInfo, Uid
 from msgstore.model.result import Filed
 from msgstore.store.body import OctetsBody
@@ -132,6 +132,16 @@ class MemoryStore:
                 except MsgstoreError as error:
                     done[place] = error
             yield done[place]
+
+    def deliver_in_steps(
+        self, staged: StagedMessage, filings: Sequence[Filing]
+    ) -> Iterator[Filed | MsgstoreError | Wait]:
+        """Put a staged message into every place; there is nothing to wait for."""
+        return self.deliver(staged, filings)
+
+    def settle(self, waits: Sequence[Wait]) -> None:
+        """Nothing waits."""
+        assert not waits, "a wait is settled by the store that gave it"
 
     def check_health(self) -> None:
         """Memory is always well."""

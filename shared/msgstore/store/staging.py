@@ -94,11 +94,11 @@ class StagedFile:
             octets, self._held_cr = to_lf(octets, held_cr=self._held_cr)
         self._keep(octets)
 
-    def finish(self, *, modified_seconds: float) -> int:
-        """Make content and times durable and give the descriptor, which stays owned here; harmless to repeat.
+    def prepare(self, *, modified_seconds: float | None) -> int:
+        """Write everything and set the time, None for now; give the descriptor, which stays ours and is to be synced.
 
         Raises:
-            StoreError: the disk refuses; a failed sync is final and the message is lost.
+            StoreError: the disk refuses and the message is lost.
         """
         if self._is_lost:
             raise StoreUnavailable("the staged message is lost")
@@ -107,14 +107,41 @@ class StagedFile:
                 self._held_cr = False
                 self._keep(b"\r")
             self._flush()
-            try:
-                self._area.disk.set_modified(self._fd, modified_seconds)
-                self._area.disk.sync_file(self._fd)
-            except OSError as error:
-                self._lose()
-                raise store_error_from(error) from error
-            self._is_synced = True
+            # What was written last was written just now.
+            if modified_seconds is not None:
+                try:
+                    self._area.disk.set_modified(self._fd, modified_seconds)
+                except OSError as error:
+                    self._lose()
+                    raise store_error_from(error) from error
         return self._fd
+
+    def synced(self, outcome: OSError | None) -> None:
+        """Note how the sync of what :meth:`prepare` gave went; a failed one is final and the message is lost.
+
+        Raises:
+            StoreError: it failed.
+        """
+        if outcome is not None:
+            self._lose()
+            raise store_error_from(outcome) from outcome
+        self._is_synced = True
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether content and times are durable."""
+        return self._is_synced
+
+    def finish(self, *, modified_seconds: float) -> int:
+        """Make content and times durable and give the descriptor, which stays owned here; harmless to repeat.
+
+        Raises:
+            StoreError: the disk refuses; a failed sync is final and the message is lost.
+        """
+        fd = self.prepare(modified_seconds=modified_seconds)
+        if not self._is_synced:
+            self.synced(self._area.disk.sync_files((fd,))[0])
+        return fd
 
     def link(self, directory_fd: int, name: str) -> None:
         """Give the finished file a name; what may go wrong is what ``linkat`` says.

@@ -8,16 +8,21 @@ import logging
 import os
 import re
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, TextIO
 
-__all__ = ["EventLogger", "configure_logging", "escape", "logger"]
+__all__ = ["EventLogger", "configure_logging", "escape", "gathered", "logger"]
 
 Field = str | int | float | bool | None
 """What a field may hold."""
+
+_WRITE_LIMIT_OCTETS: Final = 4096
+"""Of lines written with one call: a pipe takes no more without mixing it with what others write.  pipe(7)."""
 
 _LIMIT_CHARACTERS: Final = 200
 """A longer value is cut: a line stays below the datagram limits of every log daemon."""
@@ -62,6 +67,17 @@ def logger(name: str) -> EventLogger:
     return EventLogger(name)
 
 
+@contextmanager
+def gathered() -> Generator[None]:
+    """Write the lines of this thread at the end of the block, many with one call; warnings and errors at once."""
+    _gathering.lines = []
+    try:
+        yield
+    finally:
+        _flush_gathered()
+        _gathering.lines = None
+
+
 def escape(text: str) -> str:
     """Make foreign text safe for a log line or a reply: control characters shown, at most 200 characters."""
     shown = _UNSAFE.sub(lambda found: found.group().encode("unicode_escape", "replace").decode("ascii"), text)
@@ -89,9 +105,21 @@ class _Sink:
 
     def write(self, line: _Line) -> None:
         """Write one line with one call, so that lines of several processes do not mix."""
+        text = self._form(line) + "\n"
+        lines = _gathering.lines
+        if lines is None:
+            self.put(text)
+            return
+        lines.append(text)
+        if line.level > logging.INFO:
+            # Trouble may be the last thing a process tells.
+            _flush_gathered()
+
+    def put(self, text: str) -> None:
+        """Write whole lines with one call."""
         stream = sys.stderr if self._stream is None else self._stream
         try:
-            stream.write(self._form(line) + "\n")
+            stream.write(text)
             stream.flush()
         except (OSError, ValueError):
             # Whoever read the log is gone; mail is worth more than a line about it.
@@ -106,6 +134,27 @@ class _Sink:
             self._second = (second, shown)
         milliseconds = int((line.at - second) * 1000)
         return f"{shown}.{milliseconds:03d}Z {logging.getLevelName(line.level)} {_body(line)}"
+
+
+class _Gathering(threading.local):
+    lines: list[str] | None = None
+
+
+_gathering = _Gathering()
+
+
+def _flush_gathered() -> None:
+    lines, _gathering.lines = _gathering.lines or [], []
+    text, octets = "", 0
+    for line in lines:
+        length = len(line.encode("utf-8", "replace"))
+        if text and octets + length > _WRITE_LIMIT_OCTETS:
+            _current.put(text)
+            text, octets = "", 0
+        text += line
+        octets += length
+    if text:
+        _current.put(text)
 
 
 class _ForeignHandler(logging.Handler):

@@ -1,13 +1,14 @@
 """Putting a staged message into mailboxes: no lock, no UID; linked everywhere, then synced everywhere.
 
-The file is synced once.  Phase one gives it a name in every mailbox, phase two syncs each distinct directory: the first
-sync commits the journal, the others find little left to do.  An answer is given as soon as its own directory is
-durable; an error of one place takes its name back and changes no other answer.
+The file is synced once, then gets a name in every mailbox, then each distinct directory is synced: the first sync
+commits the journal, the others find little left to do.  The two syncs are waits that whoever drives the delivery has
+settled, with those of other deliveries at his choice.  An error of one place takes its name back and changes no other
+answer.
 """
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -15,20 +16,24 @@ from typing import Final, Protocol
 from msgstore.model.address import MailboxId
 from msgstore.model.errors import FolderNotFound, MsgstoreError, StoreUnavailable, store_error_from
 from msgstore.model.folder import FolderName
-from msgstore.model.interfaces import Clock, Filing
+from msgstore.model.interfaces import Clock, Filing, Wait
 from msgstore.model.result import Filed
-from msgstore.store.directories import Directories, Place
+from msgstore.store.directories import Directories, OpenDirectory, Place
 from msgstore.store.disk import Disk
 from msgstore.store.maildir.keywords import format_keywords, letters_for, parse_keywords
 from msgstore.store.maildir.lock import DotLock
 from msgstore.store.maildir.names import NameSource, with_flags
 from msgstore.store.maildir.view import KEYWORDS_NAME
 from msgstore.store.staging import StagedFile, StagingArea
+from msgstore.store.syncs import Sync
 
 __all__ = ["Courier", "CourierHouse"]
 
 _NEEDS_COPY: Final = frozenset((errno.EXDEV, errno.EMLINK, errno.ENOENT))
 """Another file system, too many links, or every earlier name is gone already: the octets are written once more."""
+
+CLOCK_SLACK_SECONDS: Final = 0.5
+"""A file written just now bears a date that is near enough, for the price of no system call."""
 
 _NAME_TRIES: Final = 10
 
@@ -90,13 +95,18 @@ class Courier:
         self._staged = staged
         self._date = 0.0
 
-    def deliver(self, filings: Sequence[Filing]) -> Iterator[Filed | MsgstoreError]:
-        """Give one answer for each filing, in order; see ``MessageStore.deliver``."""
+    def deliver(self, filings: Sequence[Filing]) -> Iterator[Filed | MsgstoreError | Wait]:
+        """Give one answer for each filing, in order, and a wait before each phase; see ``deliver_in_steps``."""
         now = self._house.clock.time()
         dates = [now if filing.internal_date is None else filing.internal_date for filing in filings]
         self._date = dates[0] if dates else now
         try:
-            self._staged.finish(modified_seconds=self._date)
+            is_now = abs(self._date - self._house.disk.wall_seconds()) < CLOCK_SLACK_SECONDS
+            fd = self._staged.prepare(modified_seconds=None if is_now else self._date)
+            if not self._staged.is_synced:
+                content = Sync((fd,), is_directory=False)
+                yield content
+                self._staged.synced(content.outcomes[0])
         except MsgstoreError as error:
             for _ in filings:
                 yield error
@@ -106,30 +116,40 @@ class Courier:
             where = (filing.mailbox, filing.folder)
             if where not in links:
                 links[where] = self._try_link(filing, date)
-        synced: dict[Place, MsgstoreError | None] = {}
+        outcomes = yield from self._sync([link for link in links.values() if isinstance(link, _Link)])
         for filing in filings:
             link = links[filing.mailbox, filing.folder]
-            yield link if isinstance(link, MsgstoreError) else self._settle(filing, link, synced)
+            outcome = outcomes[link.place] if isinstance(link, _Link) else link
+            yield Filed(mailbox=filing.mailbox, folder=filing.folder) if outcome is None else outcome
 
-    def _settle(self, filing: Filing, link: _Link, synced: dict[Place, MsgstoreError | None]) -> Filed | MsgstoreError:
-        if link.place not in synced:
-            synced[link.place] = self._sync(link)
-        error = synced[link.place]
-        return Filed(mailbox=filing.mailbox, folder=filing.folder) if error is None else error
-
-    def _sync(self, link: _Link) -> MsgstoreError | None:
+    def _sync(self, links: Sequence[_Link]) -> Generator[Wait, None, dict[Place, MsgstoreError | None]]:
+        """Have the directories synced and take back the names in those where that fails."""
+        directories = self._house.directories
+        outcomes: dict[Place, MsgstoreError | None] = {}
+        taken: dict[Place, OpenDirectory] = {}
         try:
-            with self._house.directories.lease(link.place) as inner_fd:
-                try:
-                    self._house.disk.sync_directory(inner_fd)
-                except OSError:
-                    # A second error must not hide the first.
-                    with suppress(OSError):
-                        self._house.disk.unlink(inner_fd, link.name)
-                    raise
-        except OSError as error:
-            return store_error_from(error)
-        return None
+            for link in links:
+                if link.place not in taken:
+                    try:
+                        taken[link.place] = directories.take(link.place)
+                    except OSError as error:
+                        outcomes[link.place] = store_error_from(error)
+            names = Sync([entry.fd for entry in taken.values()], is_directory=True)
+            yield names
+            for (place, entry), outcome in zip(taken.items(), names.outcomes, strict=True):
+                outcomes[place] = None if outcome is None else store_error_from(outcome)
+                if outcome is not None:
+                    self._take_back(entry.fd, [link.name for link in links if link.place == place])
+        finally:
+            for entry in taken.values():
+                directories.give_back(entry)
+        return outcomes
+
+    def _take_back(self, inner_fd: int, names: Sequence[str]) -> None:
+        for name in names:
+            # A second error must not hide the first.
+            with suppress(OSError):
+                self._house.disk.unlink(inner_fd, name)
 
     def _try_link(self, filing: Filing, date: float) -> _Link | MsgstoreError:
         try:

@@ -3,6 +3,7 @@
 import errno
 import itertools
 import os
+import random
 import secrets
 import socket
 import threading
@@ -14,7 +15,7 @@ from typing import Final, Literal
 from msgstore.model.address import MailboxId
 from msgstore.model.errors import InvalidFolderName, MailboxNotFound, MsgstoreError, store_error_from
 from msgstore.model.folder import DEFAULT_FOLDERS, FolderName
-from msgstore.model.interfaces import Clock, Filing, Folder, FolderTree, StagedMessage
+from msgstore.model.interfaces import Clock, Filing, Folder, FolderTree, StagedMessage, Wait
 from msgstore.model.result import Filed
 from msgstore.store.clock import SystemClock
 from msgstore.store.directories import Directories, Place
@@ -28,6 +29,7 @@ from msgstore.store.maildir.names import NameSource
 from msgstore.store.maildir.tree import MaildirTree
 from msgstore.store.maildir.view import Looker
 from msgstore.store.staging import StagedFile, StagingArea, sweep
+from msgstore.store.syncs import settle
 
 __all__ = ["MaildirStore"]
 
@@ -58,7 +60,7 @@ class MaildirStore:
         line_endings: Literal["crlf", "lf"] = "crlf",
         default_folders: bool = True,
         hostname: str | None = None,
-        random_hex: Callable[[], str] = lambda: secrets.token_hex(4),
+        random_hex: Callable[[], str] | None = None,
     ) -> None:
         self.disk: Final = disk or Disk()
         self.clock: Final[Clock] = clock or SystemClock()
@@ -67,7 +69,10 @@ class MaildirStore:
         self.lock: Final = DotLock(self.disk, hostname=host, process=os.getpid())
         numbers = itertools.count()
         self.names: Final = NameSource(
-            hostname=host, process=os.getpid(), next_number=lambda: next(numbers), random_hex=random_hex
+            hostname=host,
+            process=os.getpid(),
+            next_number=lambda: next(numbers),
+            random_hex=random_hex or _random_hex(),
         )
         self._data_dir = data_dir
         self._layout_for = layout_for
@@ -146,8 +151,22 @@ class MaildirStore:
 
     def deliver(self, staged: StagedMessage, filings: Sequence[Filing]) -> Iterator[Filed | MsgstoreError]:
         """Put a staged message into every place, durably; see the interface."""
+        for answer in self.deliver_in_steps(staged, filings):
+            if isinstance(answer, Wait):
+                self.settle((answer,))
+            else:
+                yield answer
+
+    def deliver_in_steps(
+        self, staged: StagedMessage, filings: Sequence[Filing]
+    ) -> Iterator[Filed | MsgstoreError | Wait]:
+        """Put a staged message into every place, stopping before each phase of syncs; see the interface."""
         assert isinstance(staged, StagedFile), "a message is delivered by the store that staged it"
         return Courier(self, staged).deliver(filings)
+
+    def settle(self, waits: Sequence[Wait]) -> None:
+        """Sync what deliveries wait for."""
+        settle(self.disk, waits)
 
     def check_health(self) -> None:
         """Write, sync and remove something small where mail is kept."""
@@ -262,3 +281,9 @@ class MaildirStore:
                 booted_at = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
                 sweep(self.disk, staging_fd, booted_at=booted_at)
             return self._area
+
+
+def _random_hex() -> Callable[[], str]:
+    """Give a source of 8 hex digits that asks the kernel once: names have to be unique, not secret."""
+    chance = random.Random(secrets.randbits(128))  # noqa: S311
+    return lambda: f"{chance.getrandbits(32):08x}"
