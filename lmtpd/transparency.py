@@ -7,6 +7,9 @@ __all__ = ["CountDecoder", "DotDecoder"]
 _END: Final = b"\r\n.\r\n"
 """The only end of DATA: every laxer one lets a sender smuggle commands. RFC 5321 §4.1.1.4."""
 
+_STUFFED_DOT: Final = b"\r\n."
+"""RFC 5321 §4.5.2."""
+
 _BEGINNINGS: Final = (b"\r\n.\r", b"\r\n.", b"\r\n", b"\r")
 """Proper prefixes of the end, longest first."""
 
@@ -42,22 +45,21 @@ class DotDecoder:
         """Take octets of the wire and give those of the message that are certain now, perhaps none."""
         assert not self.is_finished
         text = self._held + octets
-        end = text.find(_END)
-        if end >= 0:
+        keep = next((len(prefix) for prefix in _BEGINNINGS if text.endswith(prefix)), 0)
+        self._held = b""
+        # One look at every octet: the end is a stuffed dot too, so where there is none there is no end either.
+        pieces = text.split(_STUFFED_DOT)
+        if len(pieces) > 1 and _END in text:
+            last = _piece_behind_end(pieces)
             self.is_finished = True
-            self.rest = text[end + 5 :]
-            text = text[: end + 2]
-        else:
-            keep = next((len(prefix) for prefix in _BEGINNINGS if text.endswith(prefix)), 0)
-            if keep:
-                self._held = text[-keep:]
-                text = text[:-keep]
-            else:
-                self._held = b""
+            self.rest = _STUFFED_DOT.join(pieces[last:])[2:]
+            pieces[last:] = [b""]
+        elif keep:
+            self._held = text[-keep:]
+            pieces = text[:-keep].split(_STUFFED_DOT)
+        text = b"\r\n".join(pieces)
         if not text:
             return text
-        if b"\r\n." in text:
-            text = text.replace(b"\r\n.", b"\r\n")
         if self._skip:
             text = text[self._skip :]
             self._skip = 0
@@ -72,6 +74,15 @@ class DotDecoder:
             self._sampled += len(sample)
             # A CRLF never comes apart here except at the end of the sample, and then its LF is not in it.
             self.has_bare_lf = sample.count(b"\n") != sample.count(b"\r\n")
+
+
+def _piece_behind_end(pieces: list[bytes]) -> int:
+    """Find the piece that begins with the second line end of the end, which the next dot may have taken for its own."""
+    return next(
+        index
+        for index in range(1, len(pieces))
+        if pieces[index].startswith(b"\r\n") or (not pieces[index] and index + 1 < len(pieces))
+    )
 
 
 class CountDecoder:

@@ -26,6 +26,11 @@ class Plan:
     recipients: int
     users: int = 100
 
+    def arguments(self) -> list[tuple[str, str | int]]:
+        """Give what the command line of this module takes."""
+        names = ("path", "connections", "messages", "octets", "recipients")
+        return [(name, getattr(self, name)) for name in names]
+
 
 @dataclass(slots=True)
 class Connection:
