@@ -105,7 +105,9 @@ class Intake:
         self._incoming: IncomingMessage | None = None
         self._chunks: list[bytes] = []
         self._held_octets = 0
-        self._job: asyncio.Future[int] | asyncio.Future[tuple[DeliveryResult, ...] | None] | None = None
+        self._is_at_work = False
+        """Whether a thread has a job of this message; it has one at a time."""
+
         self._error: BaseException | None = None
         self._has_ended = False
         self._is_over = False
@@ -131,14 +133,14 @@ class Intake:
             return True
         self._chunks.append(chunk)
         self._held_octets += len(chunk)
-        if self._job is None and self.octets > INLINE_LIMIT_OCTETS and self._held_octets >= WRITE_OCTETS:
+        if not self._is_at_work and self.octets > INLINE_LIMIT_OCTETS and self._held_octets >= WRITE_OCTETS:
             self._begin_writing()
         return self._held_octets < HELD_LIMIT_OCTETS
 
     def end(self) -> None:
         """The end of the message was seen: from now on it is delivered, whatever becomes of the connection."""
         self._has_ended = True
-        if self._job is None:
+        if not self._is_at_work:
             self._begin_commit()
 
     def abandon(self) -> None:
@@ -148,7 +150,7 @@ class Intake:
             return
         self._chunks.clear()
         self._is_unwanted = True
-        if self._job is None:
+        if not self._is_at_work:
             self._begin_abort()
 
     def expire(self) -> None:
@@ -175,7 +177,7 @@ class Intake:
         except MsgstoreError as error:
             self._fail_with(error)
             return
-        self._job = job
+        self._is_at_work = True
         job.add_done_callback(self._wrote)
 
     def _write(self, chunks: list[bytes]) -> int:
@@ -190,7 +192,7 @@ class Intake:
         return octets
 
     def _wrote(self, job: asyncio.Future[int]) -> None:
-        self._job = None
+        self._is_at_work = False
         error = job.exception()
         if error is not None:
             self._fail_with(error)
@@ -230,13 +232,12 @@ class Intake:
         try:
             commits = self._house.commits
             submit = commits.submit if self.octets <= GROUPED_OCTETS else commits.submit_alone
-            job = submit(self._commit)
+            self._is_at_work = True
+            submit(self._commit, self._committed)
         except MsgstoreError as error:
+            self._is_at_work = False
             self._answer([replies.error_reply(error)] * len(self.envelope.recipients))
             self._begin_abort()
-            return
-        self._job = job
-        job.add_done_callback(self._committed)
 
     def _commit(self) -> Generator[Wait, None, tuple[DeliveryResult, ...] | None]:
         """In a worker thread: write what is left, deliver; None when nobody wants it any more."""
@@ -278,11 +279,10 @@ class Intake:
             lines.append(self._line(self._reports.popleft()))
         self._answer(lines)
 
-    def _committed(self, job: "asyncio.Future[tuple[DeliveryResult, ...] | None]") -> None:
-        self._job = None
-        error = job.exception()
+    def _committed(self, found: tuple[DeliveryResult, ...] | None, error: BaseException | None) -> None:
+        self._is_at_work = False
         wanted = len(self.envelope.recipients)
-        results = () if error is not None else job.result() or ()
+        results = () if error is not None else found or ()
         if error is not None:
             log.error("lmtp.delivery_crashed", error=error, session=self.envelope.client.session_id)
         elif len(results) != wanted and not self._is_unwanted:

@@ -75,3 +75,31 @@ async def test_close_waits_for_jobs_and_refuses_new_ones() -> None:
 def test_a_pool_without_threads_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         Offload(0, 1)
+
+
+async def test_a_posted_job_tells_its_result_or_its_error_to_a_callback_in_the_loop() -> None:
+    offload = Offload(1, 5)
+    heard: list[tuple[object, str, bool]] = []
+    loop_thread = threading.get_ident()
+
+    def then(result: object, error: BaseException | None) -> None:
+        heard.append((result, type(error).__name__, threading.get_ident() == loop_thread))
+
+    offload.post(lambda: 7, then=then)
+    offload.post(lambda: 1 // 0, then=then)
+    await offload.run(lambda: None)
+
+    assert heard == [(7, "NoneType", True), (None, "ZeroDivisionError", True)]
+    offload.close()
+
+
+async def test_a_callback_that_fails_costs_no_other_job_its_result() -> None:
+    offload = Offload(1, 5)
+
+    def then(result: object, error: BaseException | None) -> None:
+        raise RuntimeError("cannot take it")
+
+    offload.post(lambda: 7, then=then)
+
+    assert await offload.run(lambda: 8) == 8
+    offload.close()

@@ -1,6 +1,6 @@
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 
 import pytest
 
@@ -39,6 +39,23 @@ def steps(name: str, count: int = 2) -> Generator[str, None, str]:
     return f"{name} done"
 
 
+def submitted(
+    jobs: Together[str], begin: Callable[[], Generator[str, None, str]], *, alone: bool = False
+) -> "asyncio.Future[str]":
+    """Submit a job and give the future of its result."""
+    future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def then(result: str | None, error: BaseException | None) -> None:
+        if error is not None:
+            future.set_exception(error)
+        else:
+            assert result is not None
+            future.set_result(result)
+
+    (jobs.submit_alone if alone else jobs.submit)(begin, then)
+    return future
+
+
 async def settled(desk: Desk, count: int) -> None:
     """Let the threads work until so many waits came in."""
     while len(desk.settled) < count:  # noqa: ASYNC110 (it is another thread that changes it)
@@ -48,7 +65,7 @@ async def settled(desk: Desk, count: int) -> None:
 async def test_a_lone_job_starts_at_once_and_gives_its_result(offload: Offload) -> None:
     desk = Desk()
 
-    result = await Together(offload, desk.settle).submit(lambda: steps("a"))
+    result = await submitted(Together(offload, desk.settle), lambda: steps("a"))
 
     assert result == "a done"
     assert desk.settled == [["a0"], ["a1"]]
@@ -58,9 +75,9 @@ async def test_jobs_that_come_while_a_group_is_at_work_form_the_next_group_and_w
     desk = Desk()
     jobs = Together(offload, desk.settle)
     desk.is_open.clear()
-    first = jobs.submit(lambda: steps("a", 1))
+    first = submitted(jobs, lambda: steps("a", 1))
     await settled(desk, 1)
-    others = [jobs.submit(lambda name=name: steps(name, 2)) for name in "bcd"]  # type: ignore[misc]
+    others = [submitted(jobs, lambda name=name: steps(name, 2)) for name in "bcd"]  # type: ignore[misc]
     desk.is_open.set()
 
     results = await asyncio.gather(first, *others)
@@ -73,7 +90,7 @@ async def test_a_group_is_never_larger_than_its_limit(offload: Offload) -> None:
     desk = Desk()
     jobs = Together(offload, desk.settle)
 
-    await asyncio.gather(*(jobs.submit(lambda: steps("x", 1)) for _ in range(3 * GROUP_LIMIT)))
+    await asyncio.gather(*(submitted(jobs, lambda: steps("x", 1)) for _ in range(3 * GROUP_LIMIT)))
 
     assert max(len(waits) for waits in desk.settled) == GROUP_LIMIT
     assert sum(len(waits) for waits in desk.settled) == 3 * GROUP_LIMIT
@@ -87,9 +104,9 @@ async def test_a_job_that_raises_changes_nothing_for_the_others_of_its_group(off
     desk = Desk()
     jobs = Together(offload, desk.settle)
     desk.is_open.clear()
-    first = jobs.submit(lambda: steps("a", 1))
+    first = submitted(jobs, lambda: steps("a", 1))
     await settled(desk, 1)
-    bad, good = jobs.submit(broken), jobs.submit(lambda: steps("b"))
+    bad, good = submitted(jobs, broken), submitted(jobs, lambda: steps("b"))
     desk.is_open.set()
 
     answers = await asyncio.gather(first, bad, good, return_exceptions=True)
@@ -102,7 +119,7 @@ async def test_a_job_that_cannot_even_begin_fails_alone(offload: Offload) -> Non
         raise KeyError("no begin")
 
     with pytest.raises(KeyError, match="no begin"):
-        await Together(offload, Desk().settle).submit(begin)
+        await submitted(Together(offload, Desk().settle), begin)
 
 
 async def test_when_settling_itself_breaks_every_job_may_tidy_up_and_fails(offload: Offload) -> None:
@@ -119,23 +136,8 @@ async def test_when_settling_itself_breaks_every_job_may_tidy_up_and_fails(offlo
     desk.error = RuntimeError("the desk is broken")
 
     with pytest.raises(RuntimeError, match="the desk is broken"):
-        await Together(offload, desk.settle).submit(lambda: careful("a"))
+        await submitted(Together(offload, desk.settle), lambda: careful("a"))
     assert tidied == ["a"]
-
-
-async def test_a_cancelled_job_is_not_begun(offload: Offload) -> None:
-    desk = Desk()
-    jobs = Together(offload, desk.settle)
-    desk.is_open.clear()
-    first = jobs.submit(lambda: steps("a", 1))
-    await settled(desk, 1)
-    second, third = jobs.submit(lambda: steps("b", 1)), jobs.submit(lambda: steps("c", 1))
-    second.cancel()
-    desk.is_open.set()
-
-    await asyncio.gather(first, third)
-
-    assert desk.settled == [["a0"], ["c0"]]
 
 
 async def test_a_group_that_hangs_holds_up_the_next_ones_only_for_a_while(
@@ -149,9 +151,9 @@ async def test_a_group_that_hangs_holds_up_the_next_ones_only_for_a_while(
             assert gate.wait(10)
 
     jobs = Together(offload, settle)
-    dead = jobs.submit(lambda: steps("dead"))
+    dead = submitted(jobs, lambda: steps("dead"))
 
-    assert await jobs.submit(lambda: steps("a")) == "a done"
+    assert await submitted(jobs, lambda: steps("a")) == "a done"
 
     assert not dead.done()
     gate.set()
@@ -166,9 +168,9 @@ async def test_a_job_alone_does_not_wait_for_a_group(offload: Offload) -> None:
             assert gate.wait(10)
 
     jobs = Together(offload, settle)
-    slow = jobs.submit(lambda: steps("slow", 1))
+    slow = submitted(jobs, lambda: steps("slow", 1))
 
-    assert await jobs.submit_alone(lambda: steps("big")) == "big done"
+    assert await submitted(jobs, lambda: steps("big"), alone=True) == "big done"
 
     gate.set()
     assert await slow == "slow done"
@@ -178,12 +180,12 @@ async def test_too_many_waiting_jobs_are_refused_and_nothing_is_begun(offload: O
     desk = Desk()
     jobs = Together(offload, desk.settle, waiting_limit=1)
     desk.is_open.clear()
-    first = jobs.submit(lambda: steps("a", 1))
+    first = submitted(jobs, lambda: steps("a", 1))
     await settled(desk, 1)
-    second = jobs.submit(lambda: steps("b", 1))
+    second = submitted(jobs, lambda: steps("b", 1))
 
     with pytest.raises(Overloaded):
-        jobs.submit(lambda: steps("c", 1))
+        submitted(jobs, lambda: steps("c", 1))
 
     desk.is_open.set()
     assert list(await asyncio.gather(first, second)) == ["a done", "b done"]
@@ -198,10 +200,26 @@ async def test_threads_that_are_full_refuse_the_first_job_and_keep_nothing_of_it
     jobs = Together(offload, desk.settle)
 
     with pytest.raises(Overloaded):
-        jobs.submit(lambda: steps("a", 1))
+        submitted(jobs, lambda: steps("a", 1))
 
     gate.set()
     await busy
-    assert await jobs.submit(lambda: steps("b", 1)) == "b done"
+    assert await submitted(jobs, lambda: steps("b", 1)) == "b done"
     assert desk.settled == [["b0"]]
     offload.close()
+
+
+async def test_one_who_fails_to_take_his_result_keeps_nobody_from_theirs(offload: Offload) -> None:
+    def fail(result: str | None, error: BaseException | None) -> None:
+        raise RuntimeError("cannot take it")
+
+    desk = Desk()
+    jobs = Together(offload, desk.settle)
+    desk.is_open.clear()
+    first = submitted(jobs, lambda: steps("a", 1))
+    await settled(desk, 1)
+    jobs.submit(lambda: steps("b", 1), fail)
+    third = submitted(jobs, lambda: steps("c", 1))
+    desk.is_open.set()
+
+    assert list(await asyncio.gather(first, third)) == ["a done", "c done"]

@@ -63,7 +63,8 @@ def ours(disk: Path, *, workers: int = 2, max_connections: int = 200) -> Generat
     (mail / "example.com" / "passwd").write_text("".join(f"u{number}:x:u{number}\n" for number in range(USERS)))
     config = place / "msgstore.toml"
     config.write_text(
-        f'data_dir = "{mail}"\n[lmtp]\nlisten = ["unix:{place}/sock"]\nworkers = {workers}\nmax_connections = {max_connections}\n'
+        f'data_dir = "{mail}"\n[lmtp]\nlisten = ["unix:{place}/sock"]\nworkers = {workers}\n'
+        f"max_connections = {max_connections}\n"
         'hostname = "bench.example.com"\n[log]\nformat = "text"\n'
     )
     with (place / "log").open("wb") as log:

@@ -13,14 +13,18 @@ from queue import SimpleQueue
 from typing import Any, Final, TypeVar, TypeVarTuple
 
 from msgstore.model.errors import Overloaded
+from msgstore.telemetry.log import logger
 
 __all__ = ["Offload"]
+
+log = logger(__name__)
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
 
-_Job = tuple[asyncio.Future[Any], Callable[..., Any], tuple[Any, ...]]
-_Done = tuple[asyncio.Future[Any], Any, BaseException | None]
+_Then = Callable[[Any, BaseException | None], None]
+_Job = tuple[asyncio.Future[Any] | None, _Then, Callable[..., Any], tuple[Any, ...]]
+_Done = tuple[_Then, Any, BaseException | None]
 
 
 class Offload:
@@ -77,19 +81,40 @@ class Offload:
             Overloaded: the queue is full; nothing was begun.
             RuntimeError: :meth:`close` was called.
         """
-        if self._closed:
-            raise RuntimeError("the worker threads are closed")
-        if self.is_full:
-            raise Overloaded(f"{self.waiting} jobs are waiting")
         loop = self._loop
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
         future: asyncio.Future[_T] = loop.create_future()
+        self._enqueue((future, _completion_of(future), function, args))
+        return future
+
+    def post(
+        self,
+        function: Callable[[*_Ts], _T],
+        *args: *_Ts,
+        then: Callable[[_T | None, BaseException | None], None],
+    ) -> None:
+        """Begin ``function(*args)`` in a thread and have ``then(result, error)`` called in the loop.
+
+        Saves what a future costs: its callbacks wait for a turn of the loop of their own.
+
+        Raises:
+            Overloaded: the queue is full; nothing was begun.
+            RuntimeError: :meth:`close` was called.
+        """
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        self._enqueue((None, then, function, args))
+
+    def _enqueue(self, job: _Job) -> None:
+        if self._closed:
+            raise RuntimeError("the worker threads are closed")
+        if self.is_full:
+            raise Overloaded(f"{self.waiting} jobs are waiting")
         self._pending += 1
         if self._pending > len(self._started) < self.threads:
             self._start_thread()
-        self._jobs.put((future, function, args))
-        return future
+        self._jobs.put(job)
 
     async def run(self, function: Callable[[*_Ts], _T], *args: *_Ts) -> _T:
         """Run ``function(*args)`` in a thread and give what it returns or raises.
@@ -117,18 +142,18 @@ class Offload:
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            future, function, args = job
+            future, then, function, args = job
             result: Any = None
             trouble: BaseException | None = None
-            if not future.cancelled():
+            if future is None or not future.cancelled():
                 try:
                     result = function(*args)
-                # Whatever it is belongs to the caller who awaits the future, in another thread.
+                # Whatever it is belongs to the caller, in another thread.
                 except BaseException as error:  # noqa: BLE001
                     trouble = error
-            self._done.append((future, result, trouble))
+            self._done.append((then, result, trouble))
             # Nothing of a finished job may live on while this thread waits for the next one.
-            del job, future, function, args, result, trouble
+            del job, future, then, function, args, result, trouble
             if not self._wake_is_due:
                 self._wake_is_due = True
                 assert self._loop is not None
@@ -140,13 +165,24 @@ class Offload:
         # Before the queue is emptied: a thread that appends behind our last look must see that a wake-up is needed.
         self._wake_is_due = False
         while self._done:
-            future, result, trouble = self._done.popleft()
+            then, result, trouble = self._done.popleft()
             self._pending -= 1
-            if future.done():
-                continue
-            if trouble is None:
-                future.set_result(result)
-            elif isinstance(trouble, StopIteration):
-                future.set_exception(RuntimeError("a job raised StopIteration"))
-            else:
-                future.set_exception(trouble)
+            try:
+                then(result, trouble)
+            # The results behind it must not get lost.
+            except Exception as error:  # noqa: BLE001
+                log.error("service.callback_crashed", error=error)  # noqa: TRY400 - the event logger adds the trace
+
+
+def _completion_of(future: asyncio.Future[Any]) -> _Then:
+    def complete(result: Any, trouble: BaseException | None) -> None:
+        if future.done():
+            return
+        if trouble is None:
+            future.set_result(result)
+        elif isinstance(trouble, StopIteration):
+            future.set_exception(RuntimeError("a job raised StopIteration"))
+        else:
+            future.set_exception(trouble)
+
+    return complete

@@ -13,9 +13,11 @@ from typing import Any, Final, Generic, TypeVar
 
 from msgstore.model.errors import Overloaded
 from msgstore.service.offload import Offload
-from msgstore.telemetry.log import gathered
+from msgstore.telemetry.log import gathered, logger
 
 __all__ = ["Together"]
+
+log = logger(__name__)
 
 _T = TypeVar("_T")
 _W = TypeVar("_W")
@@ -31,11 +33,13 @@ STUCK_SECONDS: Final = 1.0
 
 
 class _Job(Generic[_W]):
-    __slots__ = ("begin", "future", "result", "steps", "trouble")
+    __slots__ = ("begin", "result", "steps", "then", "trouble")
 
-    def __init__(self, begin: Callable[[], Generator[_W, None, Any]], future: asyncio.Future[Any]) -> None:
+    def __init__(
+        self, begin: Callable[[], Generator[_W, None, Any]], then: Callable[[Any, BaseException | None], None]
+    ) -> None:
         self.begin = begin
-        self.future = future
+        self.then = then
         self.steps: Generator[_W, None, Any] | None = None
         self.result: Any = None
         self.trouble: BaseException | None = None
@@ -48,7 +52,7 @@ class _Job(Generic[_W]):
             return [next(self.steps)]
         except StopIteration as end:
             self.result = end.value
-        # Whatever it is belongs to the caller who awaits the future, in another thread.
+        # Whatever it is belongs to the caller, in another thread.
         except BaseException as error:  # noqa: BLE001
             self.trouble = error
         return []
@@ -63,17 +67,6 @@ class _Job(Generic[_W]):
         else:
             self.steps.close()
             self.trouble = error
-
-    def hand_back(self) -> None:
-        """In the loop: complete the future."""
-        if self.future.done():
-            return
-        if self.trouble is None:
-            self.future.set_result(self.result)
-        elif isinstance(self.trouble, StopIteration):
-            self.future.set_exception(RuntimeError("a job raised StopIteration"))
-        else:
-            self.future.set_exception(self.trouble)
 
 
 class Together(Generic[_W]):
@@ -92,8 +85,10 @@ class Together(Generic[_W]):
         self._ended = 0
         self._alarm: asyncio.TimerHandle | None = None
 
-    def submit(self, begin: Callable[[], Generator[_W, None, _T]]) -> "asyncio.Future[_T]":
-        """Run ``begin()`` and all its steps in a thread and give the future of what it returns.
+    def submit(
+        self, begin: Callable[[], Generator[_W, None, _T]], then: Callable[[_T | None, BaseException | None], None]
+    ) -> None:
+        """Run ``begin()`` and all its steps in a thread; ``then(result, error)`` is called in the loop at its end.
 
         Raises:
             Overloaded: too many wait; nothing was begun.
@@ -101,9 +96,7 @@ class Together(Generic[_W]):
         """
         if len(self._waiting) >= self._waiting_limit:
             raise Overloaded(f"{len(self._waiting)} jobs are waiting")
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[_T] = loop.create_future()
-        self._waiting.append(_Job(begin, future))
+        self._waiting.append(_Job(begin, then))
         if self._groups < GROUPS:
             try:
                 self._start()
@@ -113,20 +106,19 @@ class Together(Generic[_W]):
                     self._waiting.pop()
                     raise
         elif self._alarm is None:
-            self._alarm = loop.call_later(STUCK_SECONDS, self._look_after, self._ended)
-        return future
+            self._alarm = asyncio.get_running_loop().call_later(STUCK_SECONDS, self._look_after, self._ended)
 
-    def submit_alone(self, begin: Callable[[], Generator[_W, None, _T]]) -> "asyncio.Future[_T]":
+    def submit_alone(
+        self, begin: Callable[[], Generator[_W, None, _T]], then: Callable[[_T | None, BaseException | None], None]
+    ) -> None:
         """Like :meth:`submit`, for a job that would keep a group waiting.
 
         Raises:
             Overloaded: too many wait; nothing was begun.
             RuntimeError: the threads are closed.
         """
-        future: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
-        job = _Job(begin, future)
-        self._offload.submit(self._work, [job]).add_done_callback(lambda _: job.hand_back())
-        return future
+        job = _Job[_W](begin, then)
+        self._offload.post(self._work, [job], then=lambda _, error: then(job.result, error or job.trouble))
 
     def _start(self) -> None:
         """Begin one group of those that wait.
@@ -136,19 +128,19 @@ class Together(Generic[_W]):
         """
         group = [self._waiting.popleft() for _ in range(min(GROUP_LIMIT, len(self._waiting)))]
         try:
-            end = self._offload.submit(self._work, group)
+            self._offload.post(self._work, group, then=lambda _, error: self._end(group, error))
         except BaseException:
             self._waiting.extendleft(reversed(group))
             raise
         self._groups += 1
-        end.add_done_callback(lambda _: self._ended_with(group))
 
-    def _ended_with(self, group: Sequence[_Job[_W]]) -> None:
+    def _end(self, group: Sequence[_Job[_W]], error: BaseException | None) -> None:
         self._groups -= 1
         self._ended += 1
-        for job in group:
-            job.hand_back()
+        # The disk is not to wait for what follows from these results.
         self._start_waiting()
+        for job in group:
+            _call(job, error or job.trouble)
 
     def _start_waiting(self) -> None:
         while self._waiting and self._groups < GROUPS:
@@ -157,10 +149,10 @@ class Together(Generic[_W]):
             except (Overloaded, RuntimeError) as error:
                 if self._groups:
                     return
-                for job in self._waiting:
-                    job.trouble = error
-                    job.hand_back()
+                lost = list(self._waiting)
                 self._waiting.clear()
+                for job in lost:
+                    _call(job, error)
 
     def _look_after(self, ended: int) -> None:
         self._alarm = None
@@ -177,7 +169,7 @@ class Together(Generic[_W]):
             self._drive(group)
 
     def _drive(self, group: Sequence[_Job[_W]]) -> None:
-        running = [job for job in group if not job.future.cancelled()]
+        running = list(group)
         while running:
             going = [(job, wait) for job in running for wait in job.go_on()]
             running = [job for job, _ in going]
@@ -189,3 +181,11 @@ class Together(Generic[_W]):
                 for job in running:
                     job.fail(error)
                 return
+
+
+def _call(job: _Job[Any], error: BaseException | None) -> None:
+    try:
+        job.then(job.result, error)
+    # One who fails to take his result must not keep the others from theirs.
+    except Exception as trouble:  # noqa: BLE001
+        log.error("service.callback_crashed", error=trouble)  # noqa: TRY400 - the event logger adds the trace
