@@ -294,6 +294,9 @@ class Intake:
         self._finish()
 
     def _note_health(self, error: BaseException | None, results: Sequence[DeliveryResult]) -> None:
+        if error is None and results and results[0].is_success:
+            self._house.store_answered(is_unavailable=False)
+            return
         is_unavailable = isinstance(error, StoreUnavailable) or (
             bool(results) and all(one.outcome is Outcome.FAILED and one.status == _STORE_TROUBLE for one in results)
         )

@@ -8,7 +8,7 @@ papers lists what was measured).
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final, cast
 
 from aiosmtpd.lmtp import LMTP
@@ -126,7 +126,7 @@ class LmtpSession(ContentGate, LMTP):
             return
         try:
             # Undecodable octets become surrogates, which no address and no parameter may hold.
-            self._drive(getattr(self, command)(argument.decode("utf-8", "surrogateescape").strip()))
+            self._drive(command(self, argument.decode("utf-8", "surrogateescape").strip()))
         except CommandFault as fault:
             self._refuse(fault.line)
         # The connection loop: a fault of ours is a 451, never the end of the connection.
@@ -333,4 +333,6 @@ class LmtpSession(ContentGate, LMTP):
 
 
 _COMMANDS_BY_NAME: Final = tuple(name for name in vars(LmtpSession) if name.startswith("smtp_"))
-_COMMANDS: Final = {name.removeprefix("smtp_").encode("ascii"): name for name in _COMMANDS_BY_NAME}
+_COMMANDS: Final[dict[bytes, Callable[[LmtpSession, str], Coroutine[Any, Any, None]]]] = {
+    name.removeprefix("smtp_").encode("ascii"): getattr(LmtpSession, name) for name in _COMMANDS_BY_NAME
+}

@@ -13,6 +13,8 @@ _STUFFED_DOT: Final = b"\r\n."
 _BEGINNINGS: Final = (b"\r\n.\r", b"\r\n.", b"\r\n", b"\r")
 """Proper prefixes of the end, longest first."""
 
+_LAST_OF_BEGINNINGS: Final = (b"\r", b"\n", b".")
+
 _LINE_SAMPLE_OCTETS: Final = 1 << 12
 """How far bare LF are looked for: who sends them does so from the first line on, and counting costs like decoding."""
 
@@ -45,7 +47,6 @@ class DotDecoder:
         """Take octets of the wire and give those of the message that are certain now, perhaps none."""
         assert not self.is_finished
         text = self._held + octets
-        keep = next((len(prefix) for prefix in _BEGINNINGS if text.endswith(prefix)), 0)
         self._held = b""
         # One look at every octet: the end is a stuffed dot too, so where there is none there is no end either.
         pieces = text.split(_STUFFED_DOT)
@@ -54,9 +55,10 @@ class DotDecoder:
             self.is_finished = True
             self.rest = _STUFFED_DOT.join(pieces[last:])[2:]
             pieces[last:] = [b""]
-        elif keep:
-            self._held = text[-keep:]
-            pieces = text[:-keep].split(_STUFFED_DOT)
+        elif text.endswith(_LAST_OF_BEGINNINGS):
+            keep = next((len(prefix) for prefix in _BEGINNINGS if text.endswith(prefix)), 0)
+            self._held = text[len(text) - keep :]
+            pieces = text[: len(text) - keep].split(_STUFFED_DOT)
         text = b"\r\n".join(pieces)
         if not text:
             return text
