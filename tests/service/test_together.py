@@ -7,7 +7,7 @@ import pytest
 from msgstore.model.errors import Overloaded
 from msgstore.service import together as module
 from msgstore.service.offload import Offload
-from msgstore.service.together import GROUP_LIMIT, Together
+from msgstore.service.together import ROUND_LIMIT, Together
 
 
 class Desk:
@@ -71,11 +71,11 @@ async def test_a_lone_job_starts_at_once_and_gives_its_result(offload: Offload) 
     assert desk.settled == [["a0"], ["a1"]]
 
 
-async def test_jobs_that_come_while_a_group_is_at_work_form_the_next_group_and_wait_together(offload: Offload) -> None:
+async def test_jobs_that_come_during_a_wait_share_the_next_one_with_those_at_work(offload: Offload) -> None:
     desk = Desk()
     jobs = Together(offload, desk.settle)
     desk.is_open.clear()
-    first = submitted(jobs, lambda: steps("a", 1))
+    first = submitted(jobs, lambda: steps("a", 2))
     await settled(desk, 1)
     others = [submitted(jobs, lambda name=name: steps(name, 2)) for name in "bcd"]  # type: ignore[misc]
     desk.is_open.set()
@@ -83,20 +83,20 @@ async def test_jobs_that_come_while_a_group_is_at_work_form_the_next_group_and_w
     results = await asyncio.gather(first, *others)
 
     assert results == ["a done", "b done", "c done", "d done"]
-    assert desk.settled == [["a0"], ["b0", "c0", "d0"], ["b1", "c1", "d1"]]
+    assert desk.settled == [["a0"], ["a1", "b0", "c0", "d0"], ["b1", "c1", "d1"]]
 
 
-async def test_a_group_is_never_larger_than_its_limit(offload: Offload) -> None:
+async def test_a_round_is_never_larger_than_its_limit(offload: Offload) -> None:
     desk = Desk()
     jobs = Together(offload, desk.settle)
 
-    await asyncio.gather(*(submitted(jobs, lambda: steps("x", 1)) for _ in range(3 * GROUP_LIMIT)))
+    await asyncio.gather(*(submitted(jobs, lambda: steps("x", 1)) for _ in range(3 * ROUND_LIMIT)))
 
-    assert max(len(waits) for waits in desk.settled) == GROUP_LIMIT
-    assert sum(len(waits) for waits in desk.settled) == 3 * GROUP_LIMIT
+    assert max(len(waits) for waits in desk.settled) == ROUND_LIMIT
+    assert sum(len(waits) for waits in desk.settled) == 3 * ROUND_LIMIT
 
 
-async def test_a_job_that_raises_changes_nothing_for_the_others_of_its_group(offload: Offload) -> None:
+async def test_a_job_that_raises_changes_nothing_for_the_others(offload: Offload) -> None:
     def broken() -> Generator[str, None, str]:
         yield "x0"
         raise ValueError("broken")
@@ -140,18 +140,20 @@ async def test_when_settling_itself_breaks_every_job_may_tidy_up_and_fails(offlo
     assert tidied == ["a"]
 
 
-async def test_a_group_that_hangs_holds_up_the_next_ones_only_for_a_while(
+async def test_a_wait_that_hangs_holds_up_later_jobs_only_for_a_while(
     offload: Offload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "STUCK_SECONDS", 0.01)
-    gate = threading.Event()
+    gate, hangs = threading.Event(), threading.Event()
 
     def settle(waits: Sequence[str]) -> None:
         if "dead0" in waits:
+            hangs.set()
             assert gate.wait(10)
 
     jobs = Together(offload, settle)
     dead = submitted(jobs, lambda: steps("dead"))
+    await asyncio.to_thread(hangs.wait)
 
     assert await submitted(jobs, lambda: steps("a")) == "a done"
 
@@ -160,7 +162,7 @@ async def test_a_group_that_hangs_holds_up_the_next_ones_only_for_a_while(
     assert await dead == "dead done"
 
 
-async def test_a_job_alone_does_not_wait_for_a_group(offload: Offload) -> None:
+async def test_a_job_alone_does_not_wait_for_the_others(offload: Offload) -> None:
     gate = threading.Event()
 
     def settle(waits: Sequence[str]) -> None:

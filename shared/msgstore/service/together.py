@@ -1,12 +1,14 @@
 """Jobs that wait for the disk, driven side by side so that one wait serves all of them.
 
-A job is a generator that gives what it has to wait for; a thread runs every job of a group up to its next wait, has all
-the waits settled at once, and goes on.  While a group is at work the next one gathers: a lone job starts at once, and
-the busier the server the larger its groups.  One thread does what sixteen would do in turns, without their fight for
-the interpreter, and one sync of a journal is enough for all.
+A job is a generator that gives what it has to wait for.  One thread drives all there are in rounds: it takes those
+that came meanwhile, runs every job up to its next wait, and has all the waits settled at once, the first of a new job
+together with the last of an older one.  A lone job starts at once, and the busier the server the more share a wait.
+One thread does what sixteen would do in turns, without their fight for the interpreter, and one commit of a journal
+is enough for all.
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Final, Generic, TypeVar
@@ -22,24 +24,22 @@ log = logger(__name__)
 _T = TypeVar("_T")
 _W = TypeVar("_W")
 
-GROUPS: Final = 1
-"""At work at once: one waits for the disk while the other one computes."""
-
-GROUP_LIMIT: Final = 32
-"""Jobs in a group; more would only wait longer for each other."""
+ROUND_LIMIT: Final = 64
+"""Jobs in a round; more would only wait longer for each other."""
 
 STUCK_SECONDS: Final = 1.0
-"""Without a group's end for so long a further one may start: jobs on a dead disk must not hold up the others."""
+"""A round that takes so long may take for ever: another thread drives the jobs that came since."""
 
 
 class _Job(Generic[_W]):
-    __slots__ = ("begin", "result", "steps", "then", "trouble")
+    __slots__ = ("begin", "is_over", "result", "steps", "then", "trouble")
 
     def __init__(
         self, begin: Callable[[], Generator[_W, None, Any]], then: Callable[[Any, BaseException | None], None]
     ) -> None:
         self.begin = begin
         self.then = then
+        self.is_over = False
         self.steps: Generator[_W, None, Any] | None = None
         self.result: Any = None
         self.trouble: BaseException | None = None
@@ -51,9 +51,11 @@ class _Job(Generic[_W]):
                 self.steps = self.begin()
             return [next(self.steps)]
         except StopIteration as end:
+            self.is_over = True
             self.result = end.value
         # Whatever it is belongs to the caller, in another thread.
         except BaseException as error:  # noqa: BLE001
+            self.is_over = True
             self.trouble = error
         return []
 
@@ -70,9 +72,9 @@ class _Job(Generic[_W]):
 
 
 class Together(Generic[_W]):
-    """Groups jobs on the threads of an :class:`Offload`.  Every method is called in the thread of its loop.
+    """Drives jobs together on a thread of an :class:`Offload`.  Every method is called in the thread of its loop.
 
-    ``settle`` is called in a worker thread with what the jobs of a group wait for; it puts each outcome, errors too,
+    ``settle`` is called in a worker thread with what the jobs of a round wait for; it puts each outcome, errors too,
     where its job looks for it.
     """
 
@@ -80,9 +82,13 @@ class Together(Generic[_W]):
         self._offload = offload
         self._settle = settle
         self._waiting_limit = waiting_limit
+        # Both are filled at one end by one thread and emptied at the other end by another one.
         self._waiting: deque[_Job[_W]] = deque()
-        self._groups = 0
-        self._ended = 0
+        self._finished: deque[_Job[_W]] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._wake_is_due = False
+        self._drivers = 0
+        self._rounds = 0
         self._alarm: asyncio.TimerHandle | None = None
 
     def submit(
@@ -96,91 +102,126 @@ class Together(Generic[_W]):
         """
         if len(self._waiting) >= self._waiting_limit:
             raise Overloaded(f"{len(self._waiting)} jobs are waiting")
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
+        if not self._drivers:
+            self._start_driver()
         self._waiting.append(_Job(begin, then))
-        if self._groups < GROUPS:
-            try:
-                self._start()
-            except (Overloaded, RuntimeError):
-                if not self._groups:
-                    # Nobody is at work whose end would take it along.
-                    self._waiting.pop()
-                    raise
-        elif self._alarm is None:
-            self._alarm = asyncio.get_running_loop().call_later(STUCK_SECONDS, self._look_after, self._ended)
+        if self._alarm is None:
+            self._alarm = loop.call_later(STUCK_SECONDS, self._look_after, self._rounds)
 
     def submit_alone(
         self, begin: Callable[[], Generator[_W, None, _T]], then: Callable[[_T | None, BaseException | None], None]
     ) -> None:
-        """Like :meth:`submit`, for a job that would keep a group waiting.
+        """Like :meth:`submit`, for a job that would keep the others waiting.
 
         Raises:
             Overloaded: too many wait; nothing was begun.
             RuntimeError: the threads are closed.
         """
         job = _Job[_W](begin, then)
-        self._offload.post(self._work, [job], then=lambda _, error: then(job.result, error or job.trouble))
+        self._offload.post(self._drive_alone, job, then=lambda _, error: then(job.result, error or job.trouble))
 
-    def _start(self) -> None:
-        """Begin one group of those that wait.
+    # In the loop.
+
+    def _start_driver(self) -> None:
+        """Begin to drive what waits.
 
         Raises:
-            Overloaded, RuntimeError: it cannot be begun; all still wait.
+            Overloaded, RuntimeError: there is no thread for it.
         """
-        group = [self._waiting.popleft() for _ in range(min(GROUP_LIMIT, len(self._waiting)))]
-        try:
-            self._offload.post(self._work, group, then=lambda _, error: self._end(group, error))
-        except BaseException:
-            self._waiting.extendleft(reversed(group))
-            raise
-        self._groups += 1
+        self._offload.post(self._drive, then=self._driver_ended)
+        self._drivers += 1
 
-    def _end(self, group: Sequence[_Job[_W]], error: BaseException | None) -> None:
-        self._groups -= 1
-        self._ended += 1
-        # The disk is not to wait for what follows from these results.
-        self._start_waiting()
-        for job in group:
-            _call(job, error or job.trouble)
-
-    def _start_waiting(self) -> None:
-        while self._waiting and self._groups < GROUPS:
+    def _driver_ended(self, _result: None, _error: BaseException | None) -> None:
+        self._drivers -= 1
+        if self._waiting and not self._drivers:
+            # They came when the driver had looked for the last time.
             try:
-                self._start()
+                self._start_driver()
             except (Overloaded, RuntimeError) as error:
-                if self._groups:
-                    return
                 lost = list(self._waiting)
                 self._waiting.clear()
                 for job in lost:
                     _call(job, error)
 
-    def _look_after(self, ended: int) -> None:
+    def _look_after(self, rounds: int) -> None:
         self._alarm = None
         if not self._waiting:
             return
-        if self._ended == ended and self._offload.has_free_thread:
-            self._start()
-        if self._waiting:
-            self._alarm = asyncio.get_running_loop().call_later(STUCK_SECONDS, self._look_after, self._ended)
+        if self._rounds == rounds and self._offload.has_free_thread:
+            self._start_driver()
+        assert self._loop is not None
+        self._alarm = self._loop.call_later(STUCK_SECONDS, self._look_after, self._rounds)
 
-    def _work(self, group: Sequence[_Job[_W]]) -> None:
-        """In a worker thread: drive a group to the end of all its jobs; what they log is written at once."""
-        with gathered():
-            self._drive(group)
+    def _hand_back(self) -> None:
+        # Before the queue is emptied: a thread that appends behind our last look must see that a wake-up is needed.
+        self._wake_is_due = False
+        while self._finished:
+            job = self._finished.popleft()
+            _call(job, job.trouble)
 
-    def _drive(self, group: Sequence[_Job[_W]]) -> None:
-        running = list(group)
-        while running:
-            going = [(job, wait) for job in running for wait in job.go_on()]
-            running = [job for job, _ in going]
-            if not going:
+    # In a worker thread.
+
+    def _drive(self) -> None:
+        running: list[_Job[_W]] = []
+        while True:
+            self._take_waiting(running)
+            if not running:
                 return
+            going = self._go_on(running)
+            still_running = [job for job, _ in going]
+            if len(going) < len(running):
+                self._finish([job for job in running if job.is_over])
+            running = self._settle_for(still_running, [wait for _, wait in going])
+            self._rounds += 1
+
+    def _take_waiting(self, running: list[_Job[_W]]) -> None:
+        while len(running) < ROUND_LIMIT:
+            try:
+                running.append(self._waiting.popleft())
+            except IndexError:
+                return
+
+    @staticmethod
+    def _go_on(running: Sequence[_Job[_W]]) -> list[tuple[_Job[_W], _W]]:
+        """Run every job to its next wait; what they log is written at once."""
+        with gathered():
+            return [(job, wait) for job in running for wait in job.go_on()]
+
+    def _settle_for(self, jobs: list[_Job[_W]], waits: Sequence[_W]) -> list[_Job[_W]]:
+        """Settle the waits of these jobs and give those that can go on."""
+        if not waits:
+            return []
+        try:
+            self._settle(waits)
+        except BaseException as error:  # noqa: BLE001
+            for job in jobs:
+                job.fail(error)
+            self._finish(jobs)
+            return []
+        return jobs
+
+    def _finish(self, jobs: Sequence[_Job[_W]]) -> None:
+        self._finished.extend(jobs)
+        if not self._wake_is_due:
+            self._wake_is_due = True
+            assert self._loop is not None
+            # The loop may be closed by now; then nobody waits for the results any more.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._hand_back)
+
+    def _drive_alone(self, job: _Job[_W]) -> None:
+        running = [job]
+        while running:
+            going = self._go_on(running)
             try:
                 self._settle([wait for _, wait in going])
             except BaseException as error:  # noqa: BLE001
-                for job in running:
-                    job.fail(error)
+                job.fail(error)
                 return
+            running = [job for job, _ in going]
 
 
 def _call(job: _Job[Any], error: BaseException | None) -> None:
