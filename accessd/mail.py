@@ -1,5 +1,6 @@
 """What the methods about mail ask of a store: blocking functions for worker threads, and where a request points."""
 
+import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -12,7 +13,7 @@ from msgstore.access.mailshapes import Cell, FolderArgs, HeadersResult, OpenResu
 from msgstore.access.uids import UidRange, contains
 from msgstore.model.address import MailboxId
 from msgstore.model.folder import FolderName, FolderStatus
-from msgstore.model.interfaces import Folder, MessageStore
+from msgstore.model.interfaces import Folder, Hold, MessageStore
 from msgstore.model.message import MessageInfo, Uid
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Target",
     "cells_of",
     "expunge_from",
+    "hold_on_machine",
     "mailbox_of",
     "matches",
     "open_message",
@@ -42,6 +44,10 @@ _CELL_OCTETS: Final = 12
 """More than a number and a header take."""
 
 _SCAN_ROWS: Final = 1000
+
+HOLD_POLL_SECONDS: Final = 0.1
+HOLD_SETTLE_SECONDS: Final = 0.3
+"""Waited for in any case: an expunge in another process holds a folder for a moment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +150,33 @@ def open_view(store: MessageStore, mailbox: MailboxId, name: FolderName) -> View
     return View(folder=name, status=status, messages=messages)
 
 
+async def hold_on_machine(call: Call, target: Target, *, wait_seconds: float) -> Hold:
+    """Hold a maildrop that no session of this process holds against those of other processes too.
+
+    They cannot tell when they give it back, so it is asked for again and again.
+
+    Raises:
+        AccessError: LOCKED where another one holds it for longer than ``wait_seconds``.
+    """
+    deadline = asyncio.get_running_loop().time() + wait_seconds
+
+    def attempt() -> Hold | None:
+        return target.open(call.services.store).try_hold()
+
+    while True:
+        hold = await call.acquire(_let_go, attempt)
+        if hold is not None:
+            return hold
+        if asyncio.get_running_loop().time() >= deadline:
+            raise AccessError("LOCKED", "another session holds the maildrop", after_ms=5000)
+        await asyncio.sleep(HOLD_POLL_SECONDS)
+
+
+def _let_go(hold: Hold | None) -> None:
+    if hold is not None:
+        hold.release()
+
+
 def stat_result(store: MessageStore, target: Target) -> StatResult:
     """Count a folder, or what is left of a view."""
     view = target.view
@@ -244,8 +277,22 @@ def present_in(store: MessageStore, target: Target, ranges: Sequence[UidRange]) 
 
 
 def expunge_from(store: MessageStore, target: Target, uids: Sequence[Uid]) -> tuple[list[Uid], list[Uid], int]:
-    """Remove for good; gives what is gone, what could not be removed, and the folder's modseq."""
+    """Remove for good; gives what is gone, what could not be removed, and the folder's modseq.
+
+    Raises:
+        AccessError: LOCKED where a session of another process holds the folder alone.
+    """
     folder = target.open(store)
+    hold = None if target.session.hold is not None else folder.try_hold(shared=True)
+    if hold is None and target.session.hold is None:
+        raise AccessError("LOCKED", "another session holds the maildrop", after_ms=5000)
+    try:
+        return _expunge(folder, uids)
+    finally:
+        _let_go(hold)
+
+
+def _expunge(folder: Folder, uids: Sequence[Uid]) -> tuple[list[Uid], list[Uid], int]:
     gone = set(folder.expunge(uids)) if uids else set[Uid]()
     left = [uid for uid in uids if uid not in gone]
     ranges = [(uid, uid) for uid in left]

@@ -193,13 +193,18 @@ async def _open(call: Call, args: m.OpenArgs) -> m.OpenResult:
         return mail.opened(target.view)
     if target.mailbox != session.mailbox:
         raise AccessError("DENIED", "only the owner may hold a maildrop")
-    await sessions.hold(session, target.folder, wait_seconds=(args.wait_ms or 0) / 1000)
+    wait_seconds = (args.wait_ms or 0) / 1000
+    await sessions.hold(session, target.folder, wait_seconds=wait_seconds)
     try:
+        session.hold = await mail.hold_on_machine(
+            call, target, wait_seconds=max(wait_seconds, mail.HOLD_SETTLE_SECONDS)
+        )
         view = await call.read(mail.open_view, store, target.mailbox, target.folder)
     except BaseException:
         sessions.release(session)
         raise
     if session.ended:
+        sessions.release(session)
         raise AccessError("NO_SESSION", "the session has ended")
     session.drop_marks()
     session.view = view

@@ -9,7 +9,7 @@ from typing import Final
 from msgstore.access.codes import AccessError
 from msgstore.model.address import MailboxId
 from msgstore.model.folder import FolderName, FolderStatus
-from msgstore.model.interfaces import Clock
+from msgstore.model.interfaces import Clock, Hold
 from msgstore.model.message import MessageInfo, Uid
 from msgstore.model.user import User
 from msgstore.telemetry.log import logger
@@ -109,6 +109,9 @@ class Session:
     marks: dict[Place, set[Uid]] = field(default_factory=dict[Place, set[Uid]])
     view: View | None = None
     """The maildrop held alone."""
+
+    hold: Hold | None = None
+    """Keeps other processes from it."""
 
     @property
     def mailbox(self) -> MailboxId:
@@ -218,6 +221,9 @@ class Sessions:
     def release(self, session: Session) -> None:
         """Give back what the session holds alone; harmless without."""
         session.view = None
+        if session.hold is not None:
+            session.hold.release()
+            session.hold = None
         for place in [place for place, holder in self._holders.items() if holder is session]:
             del self._holders[place]
             freed = self._freed.pop(place, None)

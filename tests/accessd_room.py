@@ -139,6 +139,10 @@ class ShelfFolder:
             return body
         raise (MessageExpunged if uid < self.uidnext else MessageNotFound)(f"uid {uid}")
 
+    def try_hold(self, *, shared: bool = False) -> "ShelfHold | None":
+        self.shelf.pass_gate("hold")
+        return None if self.shelf.is_held_elsewhere and not shared else ShelfHold()
+
     def expunge(self, uids: Sequence[Uid]) -> tuple[Uid, ...]:
         self.shelf.pass_gate("expunge")
         gone = sorted(uid for uid in uids if uid in self.messages and uid not in self.shelf.stuck)
@@ -146,6 +150,11 @@ class ShelfFolder:
             del self.messages[uid]
         self.modseq += bool(gone)
         return tuple(gone)
+
+
+class ShelfHold:
+    def release(self) -> None:
+        return
 
 
 class Shelf:
@@ -158,6 +167,7 @@ class Shelf:
         self.reached: dict[str, threading.Event] = {}
         self.failures: dict[str, Exception] = {}
         self.stuck: set[int] = set()
+        self.is_held_elsewhere = False
         self.bodies: list[ShelfBody] = []
 
     def pass_gate(self, verb: str) -> None:

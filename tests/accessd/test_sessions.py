@@ -196,3 +196,17 @@ async def test_a_lookup_tells_a_foreign_domain_from_an_unknown_user(tmp_path: Pa
     assert (two["domain_is_local"], two["user_exists"]) == (True, False)
     assert (three["domain_is_local"], three["user_exists"]) == (False, False)
     assert code_of(bad) == "INVALID_ADDRESS"
+
+
+async def test_a_maildrop_that_another_process_holds_is_locked_and_free_for_the_next_try(tmp_path: Path) -> None:
+    async with room(tmp_path) as place, wire(place) as peer:
+        place.shelf.inbox().add(b"Subject: hi\r\n\r\n")
+        place.shelf.is_held_elsewhere = True
+        login = await peer.log_in()
+        where = {"session": login["session"], "mailbox": login["mailbox"]}
+        refused = await peer.ask("mailbox.open", where)
+        place.shelf.is_held_elsewhere = False
+        opened = await peer.ask("mailbox.open", where)
+
+    assert code_of(refused) == "LOCKED"
+    assert cast("dict[str, object]", opened.result)["messages"] == 1

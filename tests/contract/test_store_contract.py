@@ -302,3 +302,57 @@ def test_header_fields_are_seen_while_the_message_comes(store: MessageStore) -> 
 
 def test_health_is_checked_by_doing(store: MessageStore) -> None:
     store.check_health()
+
+
+def test_a_folder_held_alone_is_held_by_nobody_else_until_it_is_given_back(store: MessageStore) -> None:
+    put(store, to(ALICE))
+    folder = store.folder(ALICE, INBOX)
+    alone = folder.try_hold()
+    assert alone is not None
+
+    others = [store.folder(ALICE, INBOX).try_hold(), store.folder(ALICE, INBOX).try_hold(shared=True)]
+    alone.release()
+    alone.release()
+    after = folder.try_hold()
+
+    assert others == [None, None]
+    assert after is not None
+    after.release()
+
+
+def test_a_folder_may_be_held_by_many_who_share_it_and_then_by_nobody_alone(store: MessageStore) -> None:
+    put(store, to(ALICE))
+    folder = store.folder(ALICE, INBOX)
+
+    shared = [folder.try_hold(shared=True) for _ in range(3)]
+    alone = folder.try_hold()
+
+    assert None not in shared
+    assert alone is None
+    for hold in shared:
+        assert hold is not None
+        hold.release()
+    last = folder.try_hold()
+    assert last is not None
+    last.release()
+
+
+def test_holding_one_folder_says_nothing_about_another_and_stops_no_delivery(store: MessageStore) -> None:
+    put(store, to(ALICE), to(BOB))
+    hold = store.folder(ALICE, INBOX).try_hold()
+    assert hold is not None
+
+    other = store.folder(BOB, INBOX).try_hold()
+    put(store, to(ALICE))
+
+    assert other is not None
+    assert len(uids(store)) == 2
+    hold.release()
+    other.release()
+
+
+def test_a_folder_that_is_not_there_cannot_be_held(store: MessageStore) -> None:
+    put(store, to(ALICE))
+
+    with pytest.raises(FolderNotFound):
+        store.folder(ALICE, WORK).try_hold()

@@ -25,6 +25,7 @@ __all__ = [
     "Filing",
     "Folder",
     "FolderTree",
+    "Hold",
     "IncomingMessage",
     "MessageStore",
     "StagedMessage",
@@ -139,6 +140,14 @@ class Filing:
     """Seconds since 1970 UTC; None means now."""
 
 
+class Hold(Protocol):
+    """A folder held; it is given back by :meth:`release`, or by the end of the process whatever end that is."""
+
+    def release(self) -> None:
+        """Give the folder back; never waits; harmless to repeat."""
+        ...
+
+
 class Folder(Protocol):
     """Handle for one folder; cheap to make, keeps no state of a session."""
 
@@ -181,6 +190,17 @@ class Folder(Protocol):
 
         Returns the UIDs that are gone now and were there before, ascending.  Those asked for, listed before and not
         in the answer could not be removed.
+
+        Raises:
+            FolderNotFound: it does not exist or is gone.
+        """
+        ...
+
+    def try_hold(self, *, shared: bool = False) -> Hold | None:
+        """Hold the folder against every other holder on this machine, or only against those who want it alone.
+
+        Gives None at once where another one is in the way.  Asks nothing of deliveries, reads and :meth:`expunge`:
+        who holds what is a matter of sessions.
 
         Raises:
             FolderNotFound: it does not exist or is gone.

@@ -9,6 +9,7 @@ A failed sync is final: the kernel may have dropped the pages and says so only o
 
 import ctypes
 import errno
+import fcntl
 import os
 import secrets
 import stat
@@ -35,6 +36,9 @@ _RANGE_WAIT_AFTER: Final = 4
 
 _WRITE_ERRORS: Final = frozenset((errno.EIO, errno.ENOSPC, errno.EDQUOT))
 """What tells that octets are lost; all else says that there is no such call here, and the sync alone does it."""
+
+_NO_LOCKS: Final = frozenset((errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP))
+"""Network file systems that want a file open for writing, or have no lock daemon.  flock(2)."""
 
 _NO_SUCH_SUPPORT: Final = frozenset((errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT, errno.ENOSYS))
 """What kernels and file systems without O_TMPFILE, or machines without /proc, answer.  open(2)."""
@@ -297,6 +301,23 @@ class Disk:
     def stat(self, directory_fd: int, name: str) -> os.stat_result:
         """Look at a name without following it."""
         return os.stat(name, dir_fd=directory_fd, follow_symlinks=False)
+
+    def try_lock(self, directory_fd: int, *, shared: bool) -> int | None:
+        """Lock a directory and give the descriptor whose closing unlocks it; None while others are in the way.  flock(2).
+
+        Where the file system cannot lock a directory the answer is a descriptor without a lock.
+        """
+        fd = os.open(".", _DIRECTORY_FLAGS, dir_fd=directory_fd)
+        try:
+            fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            return None
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                os.close(fd)
+                raise
+        return fd
 
     def names(self, directory_fd: int) -> list[str]:
         """All names in a directory; may skip some that are renamed meanwhile."""

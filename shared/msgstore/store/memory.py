@@ -18,7 +18,7 @@ from msgstore.model.errors import (
     StoreUnavailable,
 )
 from msgstore.model.folder import DEFAULT_FOLDERS, INBOX, FolderInfo, FolderName, FolderStatus, SpecialUse
-from msgstore.model.interfaces import Body, Clock, Filing, Folder, FolderTree, StagedMessage, Wait
+from msgstore.model.interfaces import Body, Clock, Filing, Folder, FolderTree, Hold, StagedMessage, Wait
 from msgstore.model.message import SEEN, MessageInfo, Uid
 from msgstore.model.result import Filed
 from msgstore.store.body import OctetsBody
@@ -75,6 +75,21 @@ class _Staged:
         self.discard()
 
 
+class _Hold:
+    """One holder among those of a folder."""
+
+    def __init__(self, holders: "list[_Hold]", lock: "threading.RLock", *, is_shared: bool) -> None:
+        self._holders = holders
+        self._lock = lock
+        self.is_shared = is_shared
+
+    def release(self) -> None:
+        """Give the folder back."""
+        with self._lock:
+            if self in self._holders:
+                self._holders.remove(self)
+
+
 class MemoryStore:
     """See :class:`msgstore.model.interfaces.MessageStore`."""
 
@@ -83,6 +98,7 @@ class MemoryStore:
         self._default_folders = default_folders
         self._boxes: dict[MailboxId, _Box] = {}
         self._lock = threading.RLock()
+        self._holders: dict[tuple[MailboxId, FolderName], list[_Hold]] = {}
         self._validities = itertools.count(int(clock.time()))
         self._guids = itertools.count(1)
 
@@ -142,6 +158,16 @@ class MemoryStore:
     def settle(self, waits: Sequence[Wait]) -> None:
         """Nothing waits."""
         assert not waits, "a wait is settled by the store that gave it"
+
+    def try_hold(self, place: tuple[MailboxId, FolderName], *, shared: bool) -> Hold | None:
+        """Hold a folder within this process."""
+        with self._lock:
+            holders = self._holders.setdefault(place, [])
+            if holders and not (shared and all(holder.is_shared for holder in holders)):
+                return None
+            hold = _Hold(holders, self._lock, is_shared=shared)
+            holders.append(hold)
+            return hold
 
     def check_health(self) -> None:
         """Memory is always well."""
@@ -248,6 +274,10 @@ class _Handle:
 
     def expunge(self, uids: Sequence[Uid]) -> tuple[Uid, ...]:
         return self._store.take_out(self.mailbox, self.name, uids)
+
+    def try_hold(self, *, shared: bool = False) -> Hold | None:
+        self._store.place(self.mailbox, self.name)
+        return self._store.try_hold((self.mailbox, self.name), shared=shared)
 
 
 @dataclass(frozen=True, slots=True)

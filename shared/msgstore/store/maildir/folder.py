@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from msgstore.model.address import MailboxId
 from msgstore.model.errors import FolderNotFound, MessageExpunged, MessageNotFound, StoreUnavailable, store_error_from
 from msgstore.model.folder import FolderName, FolderStatus
-from msgstore.model.interfaces import Body
+from msgstore.model.interfaces import Body, Hold
 from msgstore.model.message import SEEN, MessageInfo, Uid
 from msgstore.store.body import FileBody
 from msgstore.store.directories import Directories, Place
@@ -49,6 +49,24 @@ class FolderHouse(Protocol):
         ...
 
 
+class _DirectoryHold:
+    """A lock on the directory of a folder; the kernel gives it back when the process ends."""
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def release(self) -> None:
+        """Give the folder back."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        self.release()
+
+
 @dataclass(frozen=True, slots=True)
 class MaildirFolder:
     """See :class:`msgstore.model.interfaces.Folder`."""
@@ -56,6 +74,17 @@ class MaildirFolder:
     _house: FolderHouse
     mailbox: MailboxId
     name: FolderName
+
+    def try_hold(self, *, shared: bool = False) -> Hold | None:
+        """Hold the folder on this machine; see the interface."""
+        try:
+            with self._house.directories.lease(self._house.place_of(self.mailbox, self.name)) as folder_fd:
+                fd = self._house.disk.try_lock(folder_fd, shared=shared)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise FolderNotFound(f"{self.mailbox} has no folder {self.name}") from error
+        except OSError as error:
+            raise store_error_from(error) from error
+        return None if fd is None else _DirectoryHold(fd)
 
     def stat(self) -> FolderStatus:
         """Count messages and octets; moves nothing."""
