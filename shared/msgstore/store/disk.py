@@ -303,7 +303,7 @@ class Disk:
         return os.stat(name, dir_fd=directory_fd, follow_symlinks=False)
 
     def try_lock(self, directory_fd: int, *, shared: bool) -> int | None:
-        """Lock a directory and give the descriptor whose closing unlocks it; None while others are in the way.  flock(2).
+        """Lock a directory by flock(2); give the descriptor whose closing unlocks it, None while others are in the way.
 
         Where the file system cannot lock a directory the answer is a descriptor without a lock.
         """
