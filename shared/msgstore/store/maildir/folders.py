@@ -106,7 +106,7 @@ def parse_subscriptions(content: bytes) -> frozenset[FolderName]:
 
     Lines that name no folder are passed over.
     """
-    lines = content.decode("utf-8", "replace").splitlines()
+    lines = content.decode("utf-8", "replace").split("\n")
     separator = "."
     if lines and lines[0].startswith("V\t"):
         separator, lines = "\t", lines[1:]

@@ -11,7 +11,7 @@ __all__ = ["format_keywords", "letters_for", "names_for", "parse_keywords"]
 def parse_keywords(content: bytes) -> dict[str, str]:
     """Read the file into letter and name; lines that are not understood are passed over."""
     known: dict[str, str] = {}
-    for line in content.decode("utf-8", "replace").splitlines():
+    for line in content.decode("utf-8", "replace").split("\n"):
         number, _, name = line.partition(" ")
         if number.isascii() and number.isdigit() and len(number) < 3 and int(number) < 26 and name:
             known.setdefault(chr(ord("a") + int(number)), name)

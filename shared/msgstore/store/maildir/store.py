@@ -27,6 +27,7 @@ from msgstore.store.maildir.layout import Layout
 from msgstore.store.maildir.lock import DotLock
 from msgstore.store.maildir.names import NameSource
 from msgstore.store.maildir.tree import MaildirTree
+from msgstore.store.maildir.uidvalidity import highest_uidvalidity, next_uidvalidity, recorded_uidvalidity
 from msgstore.store.maildir.view import Looker
 from msgstore.store.staging import StagedFile, StagingArea, sweep
 from msgstore.store.syncs import settle
@@ -35,6 +36,9 @@ __all__ = ["MaildirStore"]
 
 STAGING_NAME: Final = ".staging"
 """Begins with a dot, so that it is never taken for the directory of a domain."""
+
+_REMOVED_NAME: Final = ".msgstore-uidvalidity"
+"""Beside mailboxes, none of whose names begins with a dot: the highest UIDVALIDITY of those that were removed."""
 
 _INNER: Final = ("tmp", "new", "cur")
 _PLACES: Final = 65_536
@@ -121,6 +125,7 @@ class MaildirStore:
                 del self._lookers[key]
         try:
             with self.directories.lease((root, components[:-1])) as parent_fd:
+                self._remember_uidvalidity(mailbox, parent_fd)
                 trash = f".msgstore-trash.{secrets.token_hex(8)}"
                 self.disk.rename((parent_fd, components[-1]), (parent_fd, trash))
                 self.disk.sync_directory(parent_fd)
@@ -129,6 +134,23 @@ class MaildirStore:
             return
         except OSError as error:
             raise store_error_from(error) from error
+
+    def _remember_uidvalidity(self, mailbox: MailboxId, parent_fd: int) -> None:
+        """Keep what a mailbox was given beside it: one made anew under its name must begin above that."""
+        try:
+            with self.directories.lease(self._box(mailbox)) as box_fd:
+                highest = highest_uidvalidity(self.disk, box_fd)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        if highest > recorded_uidvalidity(self.disk, parent_fd, _REMOVED_NAME):
+            next_uidvalidity(self.disk, parent_fd, at_least=highest, name=_REMOVED_NAME)
+
+    def _first_uidvalidity(self, mailbox: MailboxId) -> int:
+        """Give the least value for a new folder: the second, or more where a mailbox of that name had more."""
+        root, components = self._layout(mailbox).mailbox_place(self._data_dir, mailbox)
+        with self.directories.lease((root, components[:-1])) as parent_fd:
+            removed = recorded_uidvalidity(self.disk, parent_fd, _REMOVED_NAME)
+        return max(int(self.clock.time()), removed + 1)
 
     def folder(self, mailbox: MailboxId, name: FolderName) -> Folder:
         """Give a handle; see the interface."""
@@ -226,7 +248,7 @@ class MaildirStore:
                     self.lock,
                     root=self._box(mailbox),
                     folder=self.place_of(mailbox, name),
-                    seconds=int(self.clock.time()),
+                    first_uidvalidity=lambda: self._first_uidvalidity(mailbox),
                 )
             self._lookers.move_to_end(key)
             while len(self._lookers) > _LOOKERS:

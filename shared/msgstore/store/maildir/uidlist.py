@@ -117,10 +117,13 @@ def parse_records(content: bytes, *, after_uid: int = 0) -> tuple[list[UidRecord
     """Read lines of a list; the second part counts the octets of a torn last line.
 
     Raises:
-        StoreCorrupt: a line cannot be read, a base stands twice or UIDs do not ascend above ``after_uid``.
+        StoreCorrupt: a line cannot be read or UIDs do not ascend above ``after_uid``.
+
+    A message that stands twice counts once, under its first UID.
     """
     whole, _, torn = content.rpartition(b"\n")
     records: list[UidRecord] = []
+    seen: set[str] = set()
     last = after_uid
     for line in whole.decode("utf-8", "surrogateescape").split("\n") if whole else ():
         head, colon, base = line.partition(" :")
@@ -133,7 +136,10 @@ def parse_records(content: bytes, *, after_uid: int = 0) -> tuple[list[UidRecord
         last = uid
         fields = tuple((word[0], word[1:]) for word in keys.split()) if keys else ()
         # Dovecot 1.x wrote the flags as well; the base is what stays.
-        records.append(UidRecord(uid, base.partition(":")[0], fields))
+        base = base.partition(":")[0]
+        if base not in seen:
+            seen.add(base)
+            records.append(UidRecord(uid, base, fields))
     return records, len(torn)
 
 
@@ -151,8 +157,8 @@ def parse_older_uidlist(content: bytes) -> UidList:
         uidvalidity=_number(words[1][1:], _UIDVALIDITY_LIMIT), next_uid=_number(words[2][1:], UID_LIMIT + 1)
     )
     # Its writer replaces the file whole, so an unfinished line means a copy that was cut short: nothing is invented.
-    for line in rest.rpartition(b"\n")[0].decode("utf-8", "surrogateescape").splitlines():
-        number, _, base = line.partition(" ")
+    for line in rest.split(b"\n")[:-1]:
+        number, _, base = line.decode("utf-8", "surrogateescape").partition(" ")
         uid = _number(number, UID_LIMIT)
         if not base or (uidlist.records and uid <= uidlist.records[-1].uid):
             raise StoreCorrupt("the older UID list is out of order")

@@ -9,45 +9,52 @@ from typing import Final
 
 from msgstore.store.disk import Disk
 
-__all__ = ["next_uidvalidity"]
+__all__ = ["highest_uidvalidity", "next_uidvalidity", "recorded_uidvalidity"]
 
 _NAME: Final = "dovecot-uidvalidity"
 _TRIES: Final = 100
 
 
-def next_uidvalidity(disk: Disk, root_fd: int, *, at_least: int) -> int:
-    """Take a value above every earlier one of the mailbox and at least ``at_least``; durable on return.
+def highest_uidvalidity(disk: Disk, root_fd: int, *, name: str = _NAME) -> int:
+    """Give the highest value taken in a directory under ``name``, 0 when there is none."""
+    known = [value for value in (_value_of(one, name) for one in disk.names(root_fd)) if value is not None]
+    return max([*known, recorded_uidvalidity(disk, root_fd, name)])
+
+
+def next_uidvalidity(disk: Disk, root_fd: int, *, at_least: int, name: str = _NAME) -> int:
+    """Take a value above every earlier one of the directory and at least ``at_least``; durable on return.
 
     Raises:
         OSError: the disk refuses, or others kept taking values.
     """
     for _ in range(_TRIES):
-        known = sorted(value for value in map(_value_of, disk.names(root_fd)) if value is not None)
-        highest = max([*known, _written(disk, root_fd)])
+        known = sorted(value for value in (_value_of(one, name) for one in disk.names(root_fd)) if value is not None)
+        highest = max([*known, recorded_uidvalidity(disk, root_fd, name)])
         wanted = max(highest + 1, at_least)
-        name = f"{_NAME}.{wanted:08x}"
+        taken = f"{name}.{wanted:08x}"
         try:
             if known:
-                disk.rename_new((root_fd, f"{_NAME}.{known[-1]:08x}"), (root_fd, name))
+                disk.rename_new((root_fd, f"{name}.{known[-1]:08x}"), (root_fd, taken))
             else:
-                os.close(disk.create_named(root_fd, name))
+                os.close(disk.create_named(root_fd, taken))
         except (FileNotFoundError, FileExistsError):
             continue  # another took it in the same moment
-        disk.replace(root_fd, _NAME, f"{wanted:08x}".encode())
+        disk.replace(root_fd, name, f"{wanted:08x}".encode())
         return wanted
     raise BlockingIOError("others kept taking UIDVALIDITY values")
 
 
-def _written(disk: Disk, root_fd: int) -> int:
+def recorded_uidvalidity(disk: Disk, root_fd: int, name: str) -> int:
+    """Give what the file says, without a look at the directory; behind the truth only while a value is being taken."""
     try:
-        return int(disk.read_file(root_fd, _NAME)[0][:8], 16)
+        return int(disk.read_file(root_fd, name)[0][:8], 16)
     except (FileNotFoundError, ValueError):
         return 0
 
 
-def _value_of(name: str) -> int | None:
-    head, dot, digits = name.rpartition(".")
-    if head != _NAME or not dot or len(digits) != 8:
+def _value_of(found: str, name: str) -> int | None:
+    head, dot, digits = found.rpartition(".")
+    if head != name or not dot or len(digits) != 8:
         return None
     try:
         return int(digits, 16)

@@ -8,7 +8,7 @@ again (Dovecot's rule).
 import os
 import secrets
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -80,14 +80,21 @@ class Looker:
     """Looks at one folder; one thread at a time, the others wait and share what it found."""
 
     def __init__(
-        self, disk: Disk, directories: Directories, lock: DotLock, *, root: Place, folder: Place, seconds: int
+        self,
+        disk: Disk,
+        directories: Directories,
+        lock: DotLock,
+        *,
+        root: Place,
+        folder: Place,
+        first_uidvalidity: Callable[[], int],
     ) -> None:
         self._disk = disk
         self._directories = directories
         self._lock = lock
         self._root = root
         self._folder = folder
-        self._seconds = seconds
+        self._first_uidvalidity = first_uidvalidity
         self._guard = threading.Lock()
         self._view: FolderView | None = None
 
@@ -239,16 +246,34 @@ class Looker:
     def _fresh(self, folder_fd: int, places: dict[str, tuple[str, str]]) -> UidList:
         """Begin a list: the one of the older suite is taken over with its UIDs, else UIDVALIDITY rises."""
         guid = (("G", secrets.token_hex(16)),)
-        try:
-            content, _ = self._disk.read_file(folder_fd, OLDER_UIDLIST_NAME)
-            older = parse_older_uidlist(content)
-        except (FileNotFoundError, StoreCorrupt):
-            with self._directories.lease(self._root) as root_fd:
-                older = UidList(uidvalidity=next_uidvalidity(self._disk, root_fd, at_least=self._seconds), next_uid=1)
+        older = self._older(folder_fd)
+        with self._directories.lease(self._root) as root_fd:
+            if older is None:
+                value = next_uidvalidity(self._disk, root_fd, at_least=self._first_uidvalidity())
+                older = UidList(uidvalidity=value, next_uid=1)
+            else:
+                # Whatever follows this list one day has to lie above it.
+                next_uidvalidity(self._disk, root_fd, at_least=older.uidvalidity)
         older.header_fields = guid
         older.records = [record for record in older.records if record.base in places]
         older.assign(self._unknown(older, places))
         return older
+
+    def _older(self, folder_fd: int) -> UidList | None:
+        """Read the list of the older suite; None when it has been followed by one of ours, however damaged now.
+
+        Since then UIDs were given out that it does not know: taken over again, it would give them to other messages.
+        """
+        try:
+            self._disk.stat(folder_fd, UIDLIST_NAME)
+        except FileNotFoundError:
+            pass
+        else:
+            return None
+        try:
+            return parse_older_uidlist(self._disk.read_file(folder_fd, OLDER_UIDLIST_NAME)[0])
+        except (FileNotFoundError, StoreCorrupt):
+            return None
 
     def _read(self, folder_fd: int) -> UidList | None:
         """Read the list; None when there is none, or one that cannot be read: then UIDVALIDITY has to rise."""

@@ -1,0 +1,171 @@
+"""UIDs and UIDVALIDITY as a folder really gives them out, over what other programs and accidents leave behind."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from msgstore.model.address import MailboxId
+from msgstore.model.folder import INBOX
+from msgstore.model.interfaces import Filing
+from msgstore.store.maildir.layout import Layout
+from msgstore.store.maildir.store import MaildirStore
+
+ALICE = MailboxId("alice", "example.com")
+
+
+class StoppedClock:
+    """One second that never ends."""
+
+    def time(self) -> float:
+        return 1_700_000_000.25
+
+    def monotonic(self) -> float:
+        return self.ticks
+
+    ticks = 0.0
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[MaildirStore]:
+    made = opened(tmp_path)
+    yield made
+    made.close()
+
+
+def opened(root: Path) -> MaildirStore:
+    return MaildirStore(str(root), layout_for=lambda _: Layout(), clock=StoppedClock(), hostname="test.example")
+
+
+def deliver(store: MaildirStore, count: int = 1) -> None:
+    for _ in range(count):
+        with store.stage() as staged:
+            staged.write(b"Subject: hi\r\n\r\n")
+            list(store.deliver(staged, [Filing(mailbox=ALICE, folder=INBOX)]))
+
+
+def inbox_of(root: Path) -> Path:
+    return root / "example.com" / "users" / "alice"
+
+
+def state(store: MaildirStore) -> tuple[int, list[int], int]:
+    folder = store.folder(ALICE, INBOX)
+    status = folder.stat()
+    return status.uidvalidity, [info.uid for info in folder.list()], status.uidnext
+
+
+def test_a_mailbox_made_anew_in_the_same_second_has_a_higher_uidvalidity(store: MaildirStore) -> None:
+    seen = []
+    for _ in range(4):
+        deliver(store)
+        seen.append(state(store)[0])
+        store.remove_mailbox(ALICE)
+
+    assert sorted(set(seen)) == seen
+
+
+def test_a_mailbox_made_anew_by_another_process_has_a_higher_uidvalidity_too(tmp_path: Path) -> None:
+    first, second = opened(tmp_path), opened(tmp_path)
+    deliver(first)
+    before = state(first)[0]
+    first.remove_mailbox(ALICE)
+
+    deliver(second)
+
+    assert state(second)[0] > before
+    first.close()
+    second.close()
+
+
+@pytest.mark.parametrize("damage", [b"", b"garbage\n", b"3 V1700000000 N9\n5 :a\n2 :b\n"])
+def test_a_damaged_list_raises_uidvalidity_even_within_the_same_second(
+    store: MaildirStore, tmp_path: Path, damage: bytes
+) -> None:
+    deliver(store, 3)
+    before = state(store)
+    (inbox_of(tmp_path) / "dovecot-uidlist").write_bytes(damage)
+
+    after = state(store)
+
+    assert after[0] > before[0]
+    assert len(after[1]) == 3
+
+
+def test_a_lost_list_raises_uidvalidity(store: MaildirStore, tmp_path: Path) -> None:
+    deliver(store, 2)
+    before = state(store)
+    (inbox_of(tmp_path) / "dovecot-uidlist").unlink()
+
+    assert state(store)[0] > before[0]
+
+
+def test_a_torn_last_line_costs_no_other_message_its_uid(store: MaildirStore, tmp_path: Path) -> None:
+    deliver(store, 3)
+    before = state(store)
+    uidlist = inbox_of(tmp_path) / "dovecot-uidlist"
+    uidlist.write_bytes(uidlist.read_bytes()[:-5])
+
+    after = state(store)
+    deliver(store)
+
+    assert after[0] == before[0]
+    assert after[1][:2] == [1, 2]
+    assert len(after[1]) == 3
+    assert after[1][2] >= 3
+    assert len(state(store)[1]) == 4
+
+
+def test_the_list_of_the_older_suite_is_taken_over_with_its_uids_and_uidvalidity(
+    store: MaildirStore, tmp_path: Path
+) -> None:
+    inbox = inbox_of(tmp_path)
+    for name in ("new", "cur", "tmp"):
+        (inbox / name).mkdir(parents=True)
+    (inbox / "cur" / "1600000000.M1.old:2,S").write_bytes(b"Subject: one\r\n\r\n")
+    (inbox / "cur" / "1600000001.M2.old:2,").write_bytes(b"Subject: two\r\n\r\n")
+    (inbox / ".uidlist").write_bytes(b"3 V1600000000 N9\n4 1600000000.M1.old\n7 1600000001.M2.old\n")
+    deliver(store)
+
+    assert state(store) == (1600000000, [4, 7, 9], 10)
+
+
+def test_the_list_of_the_older_suite_is_not_taken_over_twice(store: MaildirStore, tmp_path: Path) -> None:
+    deliver(store)
+    inbox = inbox_of(tmp_path)
+    (inbox / ".uidlist").write_bytes(b"3 V1900000000 N2\n")
+    taken_over = state(store)
+    deliver(store, 2)
+    shown = state(store)
+    (inbox / "dovecot-uidlist").write_bytes(b"damaged\n")
+
+    after = state(store)
+
+    assert taken_over[0] == shown[0] == 1900000000
+    assert after[0] > 1900000000
+    assert len(after[1]) == 3
+
+
+def test_uids_stay_while_another_program_moves_messages_and_sets_flags(store: MaildirStore, tmp_path: Path) -> None:
+    deliver(store, 3)
+    before = state(store)
+    inbox = inbox_of(tmp_path)
+    for number, path in enumerate(sorted((inbox / "new").iterdir())):
+        path.rename(inbox / "cur" / f"{path.name}:2,{'S' * (number % 2)}")
+
+    assert state(store) == before
+
+
+def test_a_message_that_came_back_keeps_its_uid_and_no_other_gets_it(store: MaildirStore, tmp_path: Path) -> None:
+    deliver(store, 2)
+    before = state(store)
+    inbox = inbox_of(tmp_path)
+    path = min((inbox / "new").iterdir())
+    away = tmp_path / "away"
+    path.rename(away)
+    without = state(store)
+    deliver(store)
+    away.rename(path)
+
+    assert without[1] == [2]
+    assert state(store)[1] == [1, 2, 3]
+    assert state(store)[0] == before[0]
