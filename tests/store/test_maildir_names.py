@@ -56,9 +56,9 @@ def test_a_host_name_can_neither_leave_the_directory_nor_forge_a_field(hostname:
     [
         ("1.a.h:2,S", {SEEN}, ""),
         ("1.a.h:2,FRSab", {FLAGGED, ANSWERED, SEEN}, "ab"),
-        ("1.a.h:2,", set(), ""),
-        ("1.a.h", set(), ""),
-        ("1.a.h:1,S", set(), ""),
+        ("1.a.h:2,", set[str](), ""),
+        ("1.a.h", set[str](), ""),
+        ("1.a.h:1,S", set[str](), ""),
         ("1.a.h:2,SX,extra", {SEEN}, ""),
     ],
 )
@@ -167,7 +167,7 @@ def test_subscriptions_of_both_versions_are_read() -> None:
 
 @given(st.sets(st.tuples(COMPONENTS), max_size=4))
 def test_subscriptions_are_read_back(components: set[tuple[str]]) -> None:
-    names = set()
+    names: set[FolderName] = set()
     for one in components:
         try:
             names.add(FolderName(one))

@@ -55,7 +55,7 @@ def state(store: MaildirStore) -> tuple[int, list[int], int]:
 
 
 def test_a_mailbox_made_anew_in_the_same_second_has_a_higher_uidvalidity(store: MaildirStore) -> None:
-    seen = []
+    seen: list[int] = []
     for _ in range(4):
         deliver(store)
         seen.append(state(store)[0])

@@ -168,8 +168,7 @@ class Courier:
         except FileNotFoundError:
             # The mailbox is new, or a directory we hold open was removed and made again.
             self._house.directories.forget((root, components))
-        if filing.folder.is_inbox:
-            self._house.create_mailbox(filing.mailbox)
+        self._house.create_mailbox(filing.mailbox)
         try:
             return self._link_at(place, filing, date)
         except FileNotFoundError as error:
