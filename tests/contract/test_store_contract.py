@@ -356,3 +356,25 @@ def test_a_folder_that_is_not_there_cannot_be_held(store: MessageStore) -> None:
 
     with pytest.raises(FolderNotFound):
         store.folder(ALICE, WORK).try_hold()
+
+
+def test_a_mailbox_that_was_removed_can_be_made_anew_at_once_and_is_empty(store: MessageStore) -> None:
+    put(store, to(ALICE))
+    assert uids(store) == [1]
+    store.remove_mailbox(ALICE)
+
+    gone = store.mailbox_exists(ALICE)
+    store.create_mailbox(ALICE)
+
+    assert not gone
+    assert uids(store) == []
+    put(store, to(ALICE))
+    assert len(uids(store)) == 1
+
+
+def test_a_delivery_makes_a_mailbox_that_is_not_there_whatever_folder_it_is_for(store: MessageStore) -> None:
+    answers = put(store, to(ALICE, WORK), to(BOB, FolderName(("Junk",))))
+
+    assert [type(answer) for answer in answers] == [FolderNotFound, Filed]
+    assert store.mailbox_exists(ALICE)
+    assert uids(store, BOB, FolderName(("Junk",))) == [1]

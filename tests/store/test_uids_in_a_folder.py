@@ -169,3 +169,18 @@ def test_a_message_that_came_back_keeps_its_uid_and_no_other_gets_it(store: Mail
     assert without[1] == [2]
     assert state(store)[1] == [1, 2, 3]
     assert state(store)[0] == before[0]
+
+
+def test_a_mailbox_removed_by_another_process_is_gone_here_at_once_and_can_be_made_anew(tmp_path: Path) -> None:
+    first, second = opened(tmp_path), opened(tmp_path)
+    deliver(first)
+    assert state(second)[1] == [1]
+
+    first.remove_mailbox(ALICE)
+    gone = second.mailbox_exists(ALICE)
+    second.create_mailbox(ALICE)
+
+    assert not gone
+    assert state(second)[1] == []
+    first.close()
+    second.close()

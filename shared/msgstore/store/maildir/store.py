@@ -91,6 +91,8 @@ class MaildirStore:
     def create_mailbox(self, mailbox: MailboxId) -> None:
         """Make the mailbox and its default folders, durably; harmless when it is there."""
         place = self._box(mailbox)
+        # What we hold open may have been removed by another process.
+        self.directories.forget(place)
         try:
             with self.directories.lease(place, create=True) as box_fd:
                 wanted = [name for name, _ in DEFAULT_FOLDERS] if self._default_folders else []
@@ -107,6 +109,11 @@ class MaildirStore:
         """Whether the mailbox has a place in the store."""
         root, components = self._box(mailbox)
         try:
+            with self.directories.lease((root, (*components, "cur"))) as fd:
+                if os.fstat(fd).st_nlink > 0:
+                    return True
+            # Another process removed what we hold open; it may have made it anew.
+            self.directories.forget((root, components))
             with self.directories.lease((root, (*components, "cur"))):
                 return True
         except (FileNotFoundError, NotADirectoryError):
@@ -119,7 +126,6 @@ class MaildirStore:
     def remove_mailbox(self, mailbox: MailboxId) -> None:
         """Remove the mailbox with all its mail: it is renamed first, so that no half of it is ever seen."""
         root, components = self._layout(mailbox).mailbox_place(self._data_dir, mailbox)
-        self.directories.forget((root, components))
         with self._guard:
             for key in [key for key in self._lookers if key[0] == mailbox]:
                 del self._lookers[key]
@@ -128,6 +134,7 @@ class MaildirStore:
                 self._remember_uidvalidity(mailbox, parent_fd)
                 trash = f".msgstore-trash.{secrets.token_hex(8)}"
                 self.disk.rename((parent_fd, components[-1]), (parent_fd, trash))
+                self.directories.forget((root, components))
                 self.disk.sync_directory(parent_fd)
                 self.disk.remove_tree(parent_fd, trash)
         except FileNotFoundError:

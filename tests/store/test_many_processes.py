@@ -1,0 +1,70 @@
+"""Deliverers, listers, a flag flipper and an expunger in processes of their own, all at one folder."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from msgstore.store.maildir.layout import Layout
+from msgstore.store.maildir.store import MaildirStore
+from tests.store.crowd import ALICE
+
+ROOT = Path(__file__).parents[2]
+DELIVERED = 150
+"""By each of two."""
+
+
+def start(part: str, root: Path, *numbers: int) -> "subprocess.Popen[str]":
+    paths = os.pathsep.join((str(ROOT / "shared"), str(ROOT)))
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.store.crowd", part, str(root), *map(str, numbers)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": paths},
+        text=True,
+    )
+
+
+def lines_of(child: "subprocess.Popen[str]") -> list[dict[str, Any]]:
+    out, _ = child.communicate(timeout=60)
+    assert child.returncode == 0
+    return [json.loads(line) for line in out.splitlines()]
+
+
+@pytest.mark.timeout(90)
+def test_every_listing_of_every_process_shows_each_message_once_under_its_one_uid(tmp_path: Path) -> None:
+    store = MaildirStore(str(tmp_path), layout_for=lambda _: Layout())
+    store.create_mailbox(ALICE)
+    store.close()
+
+    listers = [start("look", tmp_path) for _ in range(2)]
+    others = [start("flip", tmp_path), start("expunge", tmp_path)]
+    deliverers = [start("deliver", tmp_path, 0, DELIVERED), start("deliver", tmp_path, DELIVERED, DELIVERED)]
+    for child in deliverers:
+        lines_of(child)
+    (tmp_path / "stop").touch()
+    for child in others:
+        lines_of(child)
+    seen = [lines_of(child) for child in listers]
+
+    number_of: dict[int, int] = {}
+    for of_one in seen:
+        before: set[int] = set()
+        for listing in of_one:
+            uids = [uid for uid, _ in listing["rows"]]
+            numbers = [number for _, number in listing["rows"]]
+            assert uids == sorted(set(uids))
+            assert len(set(numbers)) == len(numbers)
+            for uid, number in listing["rows"]:
+                assert number_of.setdefault(uid, number) == number
+            # What is being renamed is not gone.
+            assert {number for number in before if number % 10 != 7} <= set(numbers)
+            before = set(numbers)
+        assert {number for number in before if number % 10 != 7} == {
+            number for number in range(2 * DELIVERED) if number % 10 != 7
+        }
+    assert len(set(number_of.values())) == len(number_of)
+    assert len({listing["uidvalidity"] for of_one in seen for listing in of_one}) == 1
