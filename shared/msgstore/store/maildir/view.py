@@ -148,7 +148,7 @@ class Looker:
                 uidlist, places = self._assign(folder_fd)
                 stamps = (*stamps[:2], self._stamps(folder_fd)[2])
         elif len(places) < len(uidlist.records):
-            places = self._list_again(folder_fd, uidlist, places)
+            places = self._list_again(folder_fd, places)
         newest = max(stamp[0] for stamp in stamps) / 1e9
         return FolderView(
             uidvalidity=uidlist.uidvalidity,
@@ -193,15 +193,11 @@ class Looker:
                 os.close(inner)
         return places
 
-    def _list_again(
-        self, folder_fd: int, uidlist: UidList, places: dict[str, tuple[str, str]]
-    ) -> dict[str, tuple[str, str]]:
+    def _list_again(self, folder_fd: int, places: dict[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
         """Look once more for what was there before: a listing may skip a name that is being renamed."""
-        before: set[str] = set() if self._view is None else {entry.record.base for entry in self._view.entries}
-        if self._view is not None and not any(base not in places for base in before):
+        if self._view is not None and all(entry.record.base in places for entry in self._view.entries):
             return places
-        del uidlist
-        return {**self._list(folder_fd), **places} if before else {**places, **self._list(folder_fd)}
+        return {**places, **self._list(folder_fd)}
 
     @staticmethod
     def _unknown(uidlist: UidList, places: Iterable[str]) -> list[str]:
