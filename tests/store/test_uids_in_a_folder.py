@@ -8,10 +8,24 @@ import pytest
 from msgstore.model.address import MailboxId
 from msgstore.model.folder import INBOX
 from msgstore.model.interfaces import Filing
+from msgstore.store.disk import Disk
 from msgstore.store.maildir.layout import Layout
 from msgstore.store.maildir.store import MaildirStore
 
 ALICE = MailboxId("alice", "example.com")
+
+
+class ForgetfulDisk(Disk):
+    """Its next listing misses a name, as a listing does while that name is being renamed."""
+
+    misses = ""
+
+    def names(self, directory_fd: int) -> list[str]:
+        found = super().names(directory_fd)
+        kept = [name for name in found if not self.misses or self.misses not in name]
+        if kept != found:
+            self.misses = ""
+        return kept
 
 
 class StoppedClock:
@@ -33,8 +47,10 @@ def store(tmp_path: Path) -> Iterator[MaildirStore]:
     made.close()
 
 
-def opened(root: Path) -> MaildirStore:
-    return MaildirStore(str(root), layout_for=lambda _: Layout(), clock=StoppedClock(), hostname="test.example")
+def opened(root: Path, disk: Disk | None = None) -> MaildirStore:
+    return MaildirStore(
+        str(root), layout_for=lambda _: Layout(), disk=disk, clock=StoppedClock(), hostname="test.example"
+    )
 
 
 def deliver(store: MaildirStore, count: int = 1) -> None:
@@ -184,3 +200,27 @@ def test_a_mailbox_removed_by_another_process_is_gone_here_at_once_and_can_be_ma
     assert state(second)[1] == []
     first.close()
     second.close()
+
+
+@pytest.mark.parametrize("is_first_look", [True, False])
+def test_a_message_that_a_listing_missed_while_it_was_renamed_is_shown_all_the_same(
+    tmp_path: Path,
+    is_first_look: bool,  # noqa: FBT001
+) -> None:
+    disk = ForgetfulDisk()
+    store = opened(tmp_path)
+    deliver(store, 3)
+    before = state(store)
+    store.close()
+    other = opened(tmp_path, disk)
+    if not is_first_look:
+        state(other)
+    path = min((inbox_of(tmp_path) / "new").iterdir())
+    path.rename(inbox_of(tmp_path) / "cur" / f"{path.name}:2,S")
+
+    disk.misses = path.name
+    after = state(other)
+
+    assert disk.misses == ""
+    assert after == before
+    other.close()
