@@ -52,6 +52,7 @@ build: $(STAMP)  ## Build wheel and sdist
 	@rm -rf dist && $(BIN)/python -m build --no-isolation --outdir dist . > /dev/null && ls dist
 
 bench: $(STAMP)  ## Measure speed against other servers
+	@$(BIN)/python -m tests.speed.lmtp_cpu
 	@$(BIN)/python -m tests.speed.bench $(BENCHARGS)
 
 lock: $(STAMP)  ## Renew the lock files

@@ -51,7 +51,8 @@ def a_connection_starts_it_and_mail_goes_through() -> None:
     from msgstore.access.sync import AccessClient  # noqa: PLC0415 (the probe runs without it)
 
     deliver("one")
-    assert systemctl("is-active", "lmtpd.service") == "active"
+    # A message may be through before systemd has heard that the service is ready.
+    wait_until(lambda: systemctl("is-active", "lmtpd.service") == "active", "lmtpd is not active")
     with AccessClient.connect(ACCESS) as client:
         session = client.login("alice@example.com", "secret", service="pop3")
         (row,) = session.list()

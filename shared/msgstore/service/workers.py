@@ -214,7 +214,9 @@ class WorkerPool:
         self._reap()
 
     def _on_frames(self, worker: _Worker) -> None:
-        assert worker.end is not None
+        if worker.end is None:
+            # Its end was noticed a moment ago, by the signal that was handled in the same turn.
+            return
         try:
             octets = worker.end.recv(1 << 20)
             frames = list(worker.reader.feed(octets))
