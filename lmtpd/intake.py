@@ -114,7 +114,6 @@ class Intake:
         self._is_unwanted = False
         self._answered = 0
         self._reports: deque[DeliveryResult] = deque()
-        self._report_is_due = False
         house.intake_began(self)
 
     @property
@@ -259,21 +258,25 @@ class Intake:
             self._chunks = []
             if error is not None:
                 return incoming.fail(error)
-            report = self._report if len(self.envelope.recipients) > 1 else None
-            return (yield from incoming.commit_in_steps(report))
+            return (yield from self._reporting(incoming))
         except BaseException:
             incoming.abort()
             raise
 
-    def _report(self, result: DeliveryResult) -> None:
-        """In a worker thread: hand one result to the loop, with one wake-up for all that are waiting there."""
-        self._reports.append(result)
-        if not self._report_is_due:
-            self._report_is_due = True
-            self._loop.call_soon_threadsafe(self._pass_on)
+    def _reporting(self, incoming: IncomingMessage) -> Generator[Wait, None, tuple[DeliveryResult, ...]]:
+        """In a worker thread: deliver, and hand over the results there are whenever the others have to wait."""
+        steps = incoming.commit_in_steps(self._reports.append)
+        while True:
+            try:
+                wait = next(steps)
+            except StopIteration as end:
+                results: tuple[DeliveryResult, ...] = end.value
+                return results
+            if self._reports:
+                self._loop.call_soon_threadsafe(self._pass_on)
+            yield wait
 
     def _pass_on(self) -> None:
-        self._report_is_due = False
         lines: list[bytes] = []
         while self._reports:
             lines.append(self._line(self._reports.popleft()))

@@ -19,6 +19,12 @@ from msgstore.service.offload import Offload
 __all__ = ["Client", "MemoryAgent", "Rig", "rig"]
 
 
+class Pause(Wait):
+    """What a commit waits for between two results."""
+
+    __slots__ = ()
+
+
 @dataclass
 class MemoryAgent:
     """Keeps messages in a list; what it does wrong is set by the test."""
@@ -37,7 +43,9 @@ class MemoryAgent:
     began: threading.Event = field(default_factory=threading.Event)
     """Set when a commit has begun."""
 
-    after_report: Callable[[int], None] = lambda _: None
+    between: Callable[[], None] | None = None
+    """Waited for after each result."""
+
     keeps: bool = True
 
     def recall(
@@ -65,7 +73,10 @@ class MemoryAgent:
         return incoming.commit()
 
     def settle(self, waits: Sequence[Wait]) -> None:
-        assert not waits
+        for wait in waits:
+            assert isinstance(wait, Pause)
+            assert self.between is not None
+            self.between()
 
 
 class _Incoming:
@@ -82,6 +93,17 @@ class _Incoming:
             self._octets += chunk
 
     def commit(self, report: Callable[[DeliveryResult], None] | None = None) -> tuple[DeliveryResult, ...]:
+        steps = self.commit_in_steps(report)
+        while True:
+            try:
+                self._agent.settle([next(steps)])
+            except StopIteration as end:
+                results: tuple[DeliveryResult, ...] = end.value
+                return results
+
+    def commit_in_steps(
+        self, report: Callable[[DeliveryResult], None] | None = None
+    ) -> Generator[Wait, None, tuple[DeliveryResult, ...]]:
         agent = self._agent
         agent.began.set()
         if agent.gate is not None:
@@ -96,14 +118,9 @@ class _Incoming:
             results.append(result)
             if report is not None:
                 report(result)
-            agent.after_report(index)
+            if agent.between is not None:
+                yield Pause()
         return tuple(results)
-
-    def commit_in_steps(
-        self, report: Callable[[DeliveryResult], None] | None = None
-    ) -> Generator[Wait, None, tuple[DeliveryResult, ...]]:
-        yield from ()
-        return self.commit(report)
 
     def _result(self, index: int, recipient: Recipient) -> DeliveryResult:
         if recipient.mailbox.local_part.startswith("full"):

@@ -73,7 +73,7 @@ async def test_a_pipelined_session_is_the_same_at_every_cut(*, remembers: bool) 
 
 async def test_replies_come_in_order_and_as_soon_as_they_are_certain() -> None:
     second = threading.Event()
-    agent = MemoryAgent(after_report=lambda index: None if index else (second.wait(10), None)[1])
+    agent = MemoryAgent(between=lambda: (second.wait(10), None)[1])
     async with rig(agent=agent) as made:
         client = await (await made.connect()).greeted()
         client.send(TWO + b"x\r\n.\r\n")
