@@ -114,7 +114,14 @@ class _Worker:
                 serving = group.create_task(server.serve(sockets))
                 self._channel.ready()
                 chores = [
-                    group.create_task(beat_while_healthy(self._channel.beat, parts.store.check_health, self._offload)),
+                    group.create_task(
+                        beat_while_healthy(
+                            self._channel.beat,
+                            parts.store.check_health,
+                            self._offload,
+                            every_seconds=self._channel.beat_seconds,
+                        )
+                    ),
                     group.create_task(self._report(parts)),
                 ]
                 await lifecycle.stopped()

@@ -10,7 +10,6 @@ from pathlib import Path
 from socket import socket
 from typing import Final
 
-from lmtpd.house import SessionEvent
 from lmtpd.server import LmtpServer
 from msgstore.config.loader import load_settings
 from msgstore.config.schema import Settings
@@ -23,7 +22,7 @@ from msgstore.service.notify import Notifier
 from msgstore.service.offload import Offload
 from msgstore.service.workers import PoolSettings, supervise
 from msgstore.telemetry.log import configure_logging
-from msgstore.telemetry.metrics import CONTENT_TYPE, Metrics, MetricsHub
+from msgstore.telemetry.metrics import CONTENT_TYPE, MetricsHub
 from msgstore.wiring import DeliveryParts, build_delivery, host_name
 
 __all__ = ["main"]
@@ -33,20 +32,6 @@ SNAPSHOT_SECONDS: Final = 5.0
 
 KILL_MARGIN_SECONDS: Final = 5.0
 """What a worker has beyond its own grace and the delivery deadline before it is killed."""
-
-
-class _Counters:
-    """Counts connections in the metrics of this worker."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-        metrics.declare_events(["connection", "idle", "error", "nul", "bare_lf", "overloaded", "unhealthy"])
-
-    def count(self, event: SessionEvent) -> None:
-        self._metrics.count_event(event)
-
-    def set_connections(self, connections: int) -> None:
-        self._metrics.set_gauge("connections", connections)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -115,14 +100,16 @@ async def _serve(settings: Settings, sockets: Sequence[socket], channel: WorkerC
             parts.agent,
             hostname=host_name(settings),
             offload=offload,
-            counters=_Counters(parts.metrics),
+            counters=parts.events,
             probe=parts.store.check_health,
         )
         lifecycle.on_reload(server.clear_health)
         server.serve(sockets)
         channel.ready()
         chores = [
-            loop.create_task(beat_while_healthy(channel.beat, parts.store.check_health, offload)),
+            loop.create_task(
+                beat_while_healthy(channel.beat, parts.store.check_health, offload, every_seconds=channel.beat_seconds)
+            ),
             loop.create_task(_report(channel, parts, offload)),
         ]
         await lifecycle.stopped()

@@ -34,7 +34,7 @@ log = logger(__name__)
 KEYWORDS: Final = ("PIPELINING", "ENHANCEDSTATUSCODES", "8BITMIME", "SMTPUTF8", "CHUNKING")
 TRUSTED_KEYWORDS: Final = ("XFORWARD NAME ADDR PROTO HELO IDENT", "XCLIENT ADDR HELO NAME PROTO SESSION IDENT")
 FAILURES_TO_UNHEALTHY: Final = 3
-"""Failed writes in a row; a failed fsync is final and must not be tried for ever (reliability.md §3.2)."""
+"""Failed writes in a row; a failed fsync is final and must not be tried for ever."""
 
 SLOT_WAIT_SECONDS: Final = 10.0
 """How long RCPT waits for a busy mailbox: far below every client's patience."""
@@ -195,7 +195,7 @@ class LmtpServer:
         return Statement(is_trusted=_UCRED.unpack(credentials)[1] in self.settings.trusted_uids)
 
     def refusal(self) -> bytes | None:
-        """Give the reply to MAIL while no mail can be taken; never a refusing greeting, see lmtp.md §4.4."""
+        """Give the reply to MAIL while no mail can be taken; a refusing greeting would hold back everything."""
         if self._is_unhealthy:
             self.counters.count("unhealthy")
             return replies.UNHEALTHY

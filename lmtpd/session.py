@@ -3,8 +3,7 @@
 
 The session is an :class:`aiosmtpd.lmtp.LMTP`: its session and envelope objects, its ``smtp_*`` methods as commands and
 its constructor are aiosmtpd's.  The reading of the wire is our own, because the stock loop costs a task, a timer and
-several log calls a line, reads DATA line by line and cancels a delivery when the peer leaves (``lmtp.md`` in the design
-papers lists what was measured).
+several log calls a line, reads DATA line by line and cancels a delivery when the peer leaves.
 """
 
 import asyncio

@@ -39,6 +39,8 @@ async def serve(channel, life):
     server.close()
 
 def work(channel):
+    if mode == "beats":
+        return int(channel.beat_seconds)
     if mode == "misconfigured":
         return os.EX_CONFIG
     return run(lambda life: serve(channel, life))
@@ -51,13 +53,15 @@ sys.exit(code)
 """
 
 
-def started(path: Path, workers: int, mode: str = "serve") -> tuple[subprocess.Popen[bytes], socket.socket]:
+def started(
+    path: Path, workers: int, mode: str = "serve", **more: str
+) -> tuple[subprocess.Popen[bytes], socket.socket]:
     manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     manager.bind(f"{path}.notify")
     manager.settimeout(15)
-    environ = {**os.environ, "NOTIFY_SOCKET": f"{path}.notify", "PYTHONPATH": os.pathsep.join(sys.path)}
+    environ = {**os.environ, "NOTIFY_SOCKET": f"{path}.notify", "PYTHONPATH": os.pathsep.join(sys.path), **more}
     arguments = [sys.executable, "-c", PROGRAM, str(path), str(workers), mode]
-    return subprocess.Popen(arguments, env=environ), manager
+    return subprocess.Popen(arguments, env=environ, stderr=subprocess.PIPE if mode == "beats" else None), manager
 
 
 def asked(path: Path, word: bytes) -> bytes:
@@ -106,6 +110,24 @@ def test_a_configuration_that_no_worker_can_use_ends_the_whole(tmp_path: Path) -
     program, manager = started(tmp_path / "s", 1, "misconfigured")
 
     assert program.wait(15) == os.EX_CONFIG
+    manager.close()
+
+
+@pytest.mark.parametrize(("watchdog_seconds", "beat_seconds"), [(None, 10), (234, 10), (21, 7)])
+def test_a_worker_beats_three_times_in_the_time_the_watchdog_gives(
+    tmp_path: Path, watchdog_seconds: int | None, beat_seconds: int
+) -> None:
+    watchdog = {} if watchdog_seconds is None else {"WATCHDOG_USEC": str(watchdog_seconds * 1_000_000)}
+    program, manager = started(tmp_path / "s", 1, "beats", **watchdog)
+
+    # The worker ends with the number as its code again and again; the log names it, and one is enough.
+    assert program.stderr is not None
+    found = next(line for line in program.stderr if b"worker_died" in line)
+    program.terminate()
+    program.stderr.close()
+    program.wait(15)
+
+    assert f"code={beat_seconds} ".encode() in found.replace(b"\n", b" ")
     manager.close()
 
 

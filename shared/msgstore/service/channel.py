@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Final
 
-__all__ = ["FrameKind", "FrameReader", "WorkerChannel"]
+__all__ = ["DEFAULT_BEAT_SECONDS", "FrameKind", "FrameReader", "WorkerChannel"]
 
 _HEAD: Final = struct.Struct("!cI")
 
@@ -31,15 +31,22 @@ class FrameKind(Enum):
     """The payload is what its metrics are now."""
 
 
+DEFAULT_BEAT_SECONDS: Final = 10.0
+"""How often a worker probes itself where no watchdog wants it more often."""
+
+
 class WorkerChannel:
     """The worker's end; its methods may be called in any thread and block until the parent has room."""
 
-    def __init__(self, end: socket.socket, *, index: int = 0) -> None:
+    def __init__(self, end: socket.socket, *, index: int = 0, beat_seconds: float = DEFAULT_BEAT_SECONDS) -> None:
         self.socket: Final = end
         """Becomes readable, with nothing to read, when the parent is gone: then the worker stops."""
 
         self.index: Final = index
         """Which worker this is, from 0; a restarted one has the number of its predecessor."""
+
+        self.beat_seconds: Final = beat_seconds
+        """How often the worker has to :meth:`beat`."""
 
         self._lock = threading.Lock()
 

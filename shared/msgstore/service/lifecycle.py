@@ -21,9 +21,6 @@ EXIT_OK: Final = os.EX_OK
 GC_THRESHOLD: Final = 20_000
 """Objects made and not freed before the collector looks at the young ones."""
 
-_DEFAULT_PROBE_SECONDS: Final = 10.0
-"""How often a probe runs where no watchdog says how often."""
-
 
 class Lifecycle:
     """What a running program learns from outside: stop, and read the settings again."""
@@ -90,7 +87,7 @@ async def beat_while_healthy(
     probe: Callable[[], None],
     offload: Offload,
     *,
-    every_seconds: float = _DEFAULT_PROBE_SECONDS,
+    every_seconds: float,
 ) -> None:
     """Run ``probe`` in a worker thread again and again and call ``beat`` after each success, until cancelled.
 

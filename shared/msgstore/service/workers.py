@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from msgstore.service.channel import FrameKind, FrameReader, WorkerChannel
+from msgstore.service.channel import DEFAULT_BEAT_SECONDS, FrameKind, FrameReader, WorkerChannel
 from msgstore.service.notify import Notifier
 from msgstore.service.page import PageServer
 from msgstore.telemetry.log import logger
@@ -196,7 +196,7 @@ class WorkerPool:
             self._signal_reader.close()
             self._signal_writer.close()
             self._selector.close()
-            code = self._work(WorkerChannel(theirs, index=worker.index))
+            code = self._work(WorkerChannel(theirs, index=worker.index, beat_seconds=self._beat_seconds()))
         # The outermost frame of this process: it must not run on into the parent's code.
         except BaseException as error:  # noqa: BLE001
             log.error("service.worker_crashed", error=error, worker=worker.index)  # noqa: TRY400 - the event logger adds the trace
@@ -204,6 +204,11 @@ class WorkerPool:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
+
+    def _beat_seconds(self) -> float:
+        """Three beats in the time after which the manager takes us for dead: one may be late."""
+        watchdog_seconds = self._notifier.watchdog_seconds
+        return DEFAULT_BEAT_SECONDS if watchdog_seconds is None else min(DEFAULT_BEAT_SECONDS, watchdog_seconds / 3)
 
     def _on_signals(self) -> None:
         for number in self._signal_reader.recv(4096):
