@@ -59,7 +59,7 @@ def test_trace_lines_say_where_the_message_came_from() -> None:
         b"Received: from mx.example.net (mx.example.net [192.0.2.1])\r\n"
         b"\tby store.example.com (msgstore) with LMTP id abc-1\r\n"
         b"\tfor <alice@example.com>;\r\n"
-        b"\tThu, 01 Jan 1970 00:00:00 -0000\r\n"
+        b"\tThu, 01 Jan 1970 00:00:00 +0000\r\n"
     )
 
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from email.utils import formatdate, make_msgid
+from email.utils import format_datetime, make_msgid
 from typing import Final
 
 import rich_click as click
@@ -164,7 +164,7 @@ def _test_message(addresses: list[str]) -> bytes:
         "From: msgstore <postmaster@localhost>",
         f"To: {', '.join(addresses)}",
         "Subject: A test from msgstore",
-        f"Date: {formatdate()}",
+        f"Date: {format_datetime(datetime.now(UTC))}",
         f"Message-ID: {make_msgid(domain='msgstore.invalid')}",
         "",
         "This message was sent by `msgstore send-test`.",

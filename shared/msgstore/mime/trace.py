@@ -5,7 +5,8 @@ Everything a peer said is made harmless first: printable ASCII alone gets into R
 
 import re
 from dataclasses import dataclass
-from email.utils import formatdate
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from functools import lru_cache
 from typing import Final
 
@@ -56,7 +57,7 @@ def trace_lines(facts: TraceFacts) -> bytes:
 
 @lru_cache(maxsize=16)
 def _date(seconds: int) -> str:
-    return formatdate(seconds)
+    return format_datetime(datetime.fromtimestamp(seconds, UTC))
 
 
 def _connection(facts: TraceFacts) -> str:
