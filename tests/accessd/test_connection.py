@@ -9,6 +9,7 @@ from typing import cast
 import msgpack
 import pytest
 
+from accessd import connection
 from accessd.methods import SERVED
 from msgstore.access.contract import METHODS
 from msgstore.access.frames import AT_CLIENT, FrameDecoder, Notification, Request, Response, encode
@@ -18,6 +19,21 @@ from tests.accessd_wire import SMALL, code_of, reached, wire
 
 def test_every_request_of_the_contract_is_served_and_nothing_else() -> None:
     assert set(SERVED) == {method.name for method in METHODS.values() if method.kind == "request"}
+
+
+async def test_an_object_that_is_never_finished_is_told_closed_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_PART_SECONDS", 0.05)
+    async with room(tmp_path, peers=POP3_ONLY) as place, wire(place) as slow:
+        await slow.send(encode(Request(id=1, method="rpc.ping", args=()))[:-1])
+        told = await slow.next()
+        end = await slow.next()
+
+    assert isinstance(told, Notification)
+    assert told.method == "rpc.fatal"
+    assert end is None
+    assert "refused" in place.tally.events
 
 
 @pytest.mark.parametrize(
