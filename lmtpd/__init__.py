@@ -12,7 +12,8 @@
     server        sockets, limits, timers, shutdown
 
 One thread runs the event loop and every session; sessions answer from memory.  What may touch the disk is a job in
-:class:`msgstore.service.offload.Offload`: a small message is one job from its first octet to its durable end.  A
-delivery belongs to the server, not to the connection: once the end of the message was seen it runs to its own end,
-whether or not the peer is still there.  Every accepted RCPT gets exactly one reply, in RCPT order, on every path.
+:class:`msgstore.service.offload.Offload`: a small message is one job from its first octet to its durable end, driven
+together with those of other connections (:class:`msgstore.service.together.Together`).  A delivery belongs to the
+server, not to the connection: once the end of the message was seen it runs to its own end, whether or not the peer is
+still there.  Every accepted RCPT gets exactly one reply, in RCPT order, on every path.
 """

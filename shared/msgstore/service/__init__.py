@@ -11,4 +11,5 @@ worker threads in exactly one place, :class:`msgstore.service.offload.Offload`.
     notify      what we tell systemd                  workers    fork, watch, restart, drain
     channel     one pipe from each worker             page       the page of metrics, served by the parent
     lifecycle   the event loop of a worker, signals   offload    bounded worker threads
+    together    jobs that share their waits for the disk, on one thread of the offload
 """

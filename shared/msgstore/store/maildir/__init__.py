@@ -7,6 +7,7 @@ On disk::
         dovecot-uidlist[.lock]            UIDs and UIDVALIDITY of INBOX
         dovecot-uidvalidity[.<8 hex>]     highest UIDVALIDITY given out in the mailbox
         .Folder.Sub/                      a folder, laid out like INBOX
+    .msgstore-uidvalidity[.<8 hex>]       beside the mailboxes: the highest UIDVALIDITY of those that were removed
 
 ``names``, ``folders``, ``uidlist`` and ``keywords`` are pure.  ``deliver`` takes no lock and assigns no UID; readers
 assign UIDs in batches under ``dovecot-uidlist.lock`` and sync the list before anybody sees them.  ``view`` caches what
