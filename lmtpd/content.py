@@ -73,8 +73,9 @@ class ContentGate(Gate):
         return Intake(self._house, envelope, self, mailboxes=tuple(transaction.mailboxes))
 
     def _take_content(self, decoder: DotDecoder | CountDecoder) -> None:
-        text = decoder.feed(self._input)
-        self._input = decoder.rest
+        octets = self._input[self._at : self._at + decoder.reach]
+        text = decoder.feed(octets)
+        self._at += len(octets) - len(decoder.rest)
         is_wanted = self._intake is not None and self._chunk_refusal is None
         if text and is_wanted and self._intake is not None and not self._intake.take(text):
             self._hold(Hold.MESSAGE)

@@ -48,6 +48,7 @@ class Gate(asyncio.Protocol):
         self._house: Final = house
         self._wire: asyncio.Transport | None = None
         self._input = b""
+        self._at = 0
         self._output: list[bytes] = []
         self._holds: int = Hold.NONE
         self._decoder: DotDecoder | CountDecoder | None = None
@@ -66,7 +67,7 @@ class Gate(asyncio.Protocol):
         raise NotImplementedError
 
     def _take_content(self, decoder: DotDecoder | CountDecoder) -> None:
-        """Take ``_input`` as message content."""
+        """Take ``_input`` from ``_at`` on as message content."""
         raise NotImplementedError
 
     def _reset(self) -> None:
@@ -78,7 +79,9 @@ class Gate(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take octets of the peer."""
         self.pace.received(self._house.clock(), len(data))
-        self._input = self._input + data if self._input else data
+        # What has been obeyed stays in front until here: to cut it off line by line would cost the square of the input.
+        self._input = self._input[self._at :] + data if self._input else data
+        self._at = 0
         if self._is_waiting:
             if len(self._input) > INPUT_LIMIT_OCTETS:
                 self._hold(Hold.INPUT)
@@ -111,35 +114,40 @@ class Gate(asyncio.Protocol):
         """Obey what has come, as far as possible; then send what there is to say."""
         while not (self._is_waiting or self._is_closing or self._holds & Hold.OUTPUT):
             if self._decoder is not None:
-                if self._decoder.is_finished or not self._input:
+                if self._decoder.is_finished or self._at == len(self._input):
                     break
                 self._take_content(self._decoder)
             elif self._is_draining:
                 self._say_goodbye(replies.SHUTDOWN)
             elif not self._take_line():
                 break
+        if self._at == len(self._input):
+            self._input, self._at = b"", 0
         self._flush()
 
     def _take_line(self) -> bool:
         """Obey one line; false when none is complete."""
-        line, found, rest = self._input.partition(b"\n")
-        if self._is_skipping_line:
-            self._skipped_octets += len(line)
-            self._input = rest
-            self._is_skipping_line = not found
-            if self._skipped_octets > FLOOD_OCTETS:
-                self._say_goodbye(replies.TOO_MANY_ERRORS)
-            return bool(found)
-        if not found and len(line) <= LINE_LIMIT_OCTETS:
-            return False
-        self._input = rest
-        if len(line) > LINE_LIMIT_OCTETS:
-            self._is_skipping_line = not found
-            self._skipped_octets = len(line)
-            self._refuse(replies.LINE_TOO_LONG)
-        else:
+        begin, end = self._at, self._input.find(b"\n", self._at)
+        is_whole = end >= 0
+        octets = (end if is_whole else len(self._input)) - begin
+        if self._is_skipping_line or octets > LINE_LIMIT_OCTETS:
+            self._skip(octets, is_whole=is_whole)
+        elif is_whole:
+            self._at = end + 1
+            line = self._input[begin:end]
             self._obey(line[:-1] if line.endswith(b"\r") else line)
-        return True
+        return is_whole
+
+    def _skip(self, octets: int, *, is_whole: bool) -> None:
+        """Pass over a line that is too long, or over a part of it; it is refused once, wherever it is cut."""
+        self._at += octets + is_whole
+        if not self._is_skipping_line:
+            self._skipped_octets = 0
+            self._refuse(replies.LINE_TOO_LONG)
+        self._skipped_octets += octets
+        self._is_skipping_line = not is_whole
+        if self._skipped_octets > FLOOD_OCTETS:
+            self._say_goodbye(replies.TOO_MANY_ERRORS)
 
     def _wait(self) -> None:
         self._is_waiting = True

@@ -53,9 +53,13 @@ class Pace:
         """Whether the delivery has taken too long."""
         return now >= self._deadline
 
+    def is_silent(self, now: float) -> bool:
+        """Whether nothing has come for too long."""
+        return now - self._active_at >= self._idle_seconds
+
     def is_too_slow(self, now: float, *, in_data: bool) -> bool:
         """Whether the peer has been silent, or has sent a message too slowly, for too long."""
-        if now - self._active_at >= self._idle_seconds:
+        if self.is_silent(now):
             return True
         if not in_data or now - self._began_at < RATE_FREE_SECONDS or now - self._window_at < RATE_WINDOW_SECONDS:
             return False

@@ -67,7 +67,7 @@ class LmtpSession(ContentGate, LMTP):
         self._is_closing = True
         self.transport = None
         self._wire = None
-        self._input = b""
+        self._input, self._at = b"", 0
         self._reset()
         self._house.session_ended(self, error)
 
@@ -105,6 +105,10 @@ class LmtpSession(ContentGate, LMTP):
 
     def check(self, now: float) -> None:
         """Act on a deadline that has passed; called every now and then."""
+        if (self._is_closing or self._holds & Hold.OUTPUT) and self.pace.is_silent(now):
+            # What we said is still unread: a farewell would be as well, and would hold the connection for ever.
+            self._house.counters.count("idle")
+            self.abort()
         if self._is_closing:
             return
         if self._is_waiting:
@@ -125,7 +129,7 @@ class LmtpSession(ContentGate, LMTP):
             return
         try:
             # Undecodable octets become surrogates, which no address and no parameter may hold.
-            self._drive(command(self, argument.decode("utf-8", "surrogateescape").strip()))
+            self._drive(command(self, argument.decode("utf-8", "surrogateescape").strip(" \t")))
         except CommandFault as fault:
             self._refuse(fault.line)
         # The connection loop: a fault of ours is a 451, never the end of the connection.

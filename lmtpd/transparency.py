@@ -18,6 +18,9 @@ _LAST_OF_BEGINNINGS: Final = (b"\r", b"\n", b".")
 _LINE_SAMPLE_OCTETS: Final = 1 << 12
 """How far bare LF are looked for: who sends them does so from the first line on, and counting costs like decoding."""
 
+_REACH_OCTETS: Final = 256 << 10
+"""What the event loop reads at once at most, so the pieces of a large message are passed on uncut."""
+
 
 class DotDecoder:
     """Finds the end of DATA and undoes dot-stuffing; changes nothing else, NUL and bare CR and LF included.
@@ -42,6 +45,11 @@ class DotDecoder:
 
         self.has_bare_lf = False
         """Whether an LF without CR stands in about the first 4 KiB."""
+
+    @property
+    def reach(self) -> int:
+        """How many octets are worth giving at once."""
+        return _REACH_OCTETS
 
     def feed(self, octets: bytes) -> bytes:
         """Take octets of the wire and give those of the message that are certain now, perhaps none."""
@@ -103,6 +111,11 @@ class CountDecoder:
         self.has_nul = False
         self.has_bare_lf = False
         """Always false: in a chunk no line end means anything."""
+
+    @property
+    def reach(self) -> int:
+        """How many octets are worth giving at once: what is due, so that none are cut off in vain."""
+        return self._due
 
     def feed(self, octets: bytes) -> bytes:
         """Take octets of the wire and give those of the chunk."""

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Seque
 from dataclasses import dataclass, field
 
 from lmtpd.server import LmtpServer
+from lmtpd.session import LmtpSession
 from msgstore.config.schema import LmtpSettings
 from msgstore.model.address import Address, MailboxId
 from msgstore.model.envelope import Envelope, Recipient
@@ -200,9 +201,21 @@ class Rig:
         """Open one more connection."""
         mine, theirs = socket.socketpair()
         self.server.serve_connection(theirs)
-        mine.setblocking(False)
-        reader, writer = await asyncio.open_connection(sock=mine)
-        client = Client(reader, writer)
+        return await self._client(mine)
+
+    async def session(self) -> tuple[LmtpSession, Client]:
+        """Open a connection, LHLO said, and give both ends: octets given to the session have come in just that cut."""
+        mine, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        loop = asyncio.get_running_loop()
+        session = LmtpSession(self.server, loop)
+        await loop.connect_accepted_socket(lambda: session, theirs)
+        session.data_received(b"LHLO me\r\n")
+        return session, await self._client(mine)
+
+    async def _client(self, connection: socket.socket) -> Client:
+        connection.setblocking(False)
+        client = Client(*await asyncio.open_connection(sock=connection))
         self._clients.append(client)
         return client
 
