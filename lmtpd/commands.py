@@ -27,7 +27,7 @@ __all__ = [
 
 _PATH: Final = re.compile(
     r" *+<"
-    r'(?:@[^:<>" ]++:)?+'
+    r'(?P<route>@[^:<>" ]++:)?+'
     r'(?P<path>(?:"(?:[^"\\]|\\.)*+"|[^"<> ])*+)'
     r">(?P<parameters>(?: .*+)?)"
 )
@@ -188,7 +188,7 @@ def parse_attributes(argument: str, known: frozenset[str]) -> Mapping[str, str |
         CommandFault: 501; a name is not ``known``, or a value is no xtext, too long, not printable or no address.
     """
     found: dict[str, str | None] = {}
-    for word in argument.split():
+    for word in filter(None, argument.split(" ")):
         name, separator, value = word.partition("=")
         name = name.upper()
         if name not in known or not separator or len(value) > _ATTRIBUTE_LIMIT or not _XTEXT.fullmatch(value):
@@ -209,7 +209,8 @@ def _path_and_parameters(argument: str, label: str, fault: bytes) -> tuple[str, 
     if argument[: len(label)].upper() != label:
         raise CommandFault(replies.BAD_ARGUMENTS)
     found = _PATH.fullmatch(argument, len(label))
-    if found is None:
+    # A route to nobody is not the null path: mail with that one is never answered.
+    if found is None or (found["route"] and not found["path"]):
         raise CommandFault(fault)
     parameters: dict[str, str | None] = {}
     if found["parameters"]:

@@ -31,6 +31,13 @@ def test_the_null_path_is_none_and_a_source_route_is_dropped() -> None:
     )
 
 
+def test_a_source_route_to_nobody_is_not_the_null_path() -> None:
+    with pytest.raises(CommandFault) as refused:
+        parse_mail("FROM:<@a.example:>")
+
+    assert refused.value.line.startswith(b"501 5.1.7")
+
+
 def test_a_quoted_local_part_may_hold_brackets_and_blanks() -> None:
     assert parse_rcpt('TO:<"a> b\\"c"@d.example>').forward_path.local_part == 'a> b"c'
 
@@ -40,7 +47,7 @@ def test_a_quoted_local_part_may_hold_brackets_and_blanks() -> None:
     [
         "TO:u@d", "TO:<u@d", "TO:< u@d >", "TO:<u(c)@d>", "TO:<a b@d>", "TO:<\x01@d>", "TO:<>", "TO:<u@d>x",
         "TO:<u@d> NOTIFY=NEVER,DELAY", "TO:<u@d> ORCPT=x", "TO:<u@d> IGNOREQUOTA", "TO:<u@d> NOTIFY=DELAY NOTIFY=DELAY",
-        "TO:<../../etc@d>", 'TO:<""@d>', "FROM:<u@d>", "",
+        "TO:<../../etc@d>", 'TO:<""@d>', "FROM:<u@d>", "", "TO:<@a.example:>",
     ],
 )  # fmt: skip
 def test_what_is_no_recipient_is_refused(argument: str) -> None:
