@@ -185,9 +185,9 @@ class LmtpServer:
         """Say who is at the other end, by address or by the user id that the kernel vouches for. unix(7)."""
         peer = transport.get_extra_info("peername")
         if isinstance(peer, tuple) and peer:
-            address = str(ipaddress.ip_address(str(peer[0]).partition("%")[0]))  # pyright: ignore[reportUnknownArgumentType]
-            trusted = any(ipaddress.ip_address(address) in network for network in self._networks)
-            return Statement(is_trusted=trusted, address=address)
+            address = _ip_address(str(peer[0]))  # pyright: ignore[reportUnknownArgumentType]
+            trusted = any(address in network for network in self._networks)
+            return Statement(is_trusted=trusted, address=str(address))
         if not self.settings.trusted_uids:
             return Statement()
         end = transport.get_extra_info("socket")
@@ -319,6 +319,12 @@ class LmtpServer:
     def _sweep_and_go_on(self) -> None:
         self.sweep()
         self._sweep_later()
+
+
+def _ip_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Read a peer's address; a socket for both families shows IPv4 in the clothes of IPv6. RFC 4291 §2.5.5.2."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    return address if address.version == 4 else address.ipv4_mapped or address
 
 
 def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
