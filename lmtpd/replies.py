@@ -18,7 +18,6 @@ REPLY_LIMIT_OCTETS: Final = 240
 LHLO_LIMIT_OCTETS: Final = 245
 """Of the answer to LHLO: the longest that Exim reads."""
 
-LHLO_OK: Final = b"250 2.0.0 Ok\r\n"
 MAIL_OK: Final = b"250 2.1.0 Ok\r\n"
 RCPT_OK: Final = b"250 2.1.5 Ok\r\n"
 DATA_GO: Final = b"354 Send the message, end it with <CRLF>.<CRLF>\r\n"
