@@ -34,6 +34,9 @@ WRITE_OCTETS: Final = 64 << 10
 GROUPED_OCTETS: Final = 512 << 10
 """A larger message is synced alone: others would wait for its octets."""
 
+CHUNKS_LIMIT: Final = 256
+"""In memory before they are joined: a peer may send octet by octet, and every object costs more than it holds."""
+
 HELD_LIMIT_OCTETS: Final = 256 << 10
 """In memory, unwritten, before the session has to stop reading."""
 
@@ -131,6 +134,8 @@ class Intake:
             self._fail_with(MessageTooLarge(limit_octets=limit))
             return True
         self._chunks.append(chunk)
+        if len(self._chunks) > CHUNKS_LIMIT:
+            self._chunks = [b"".join(self._chunks)]
         self._held_octets += len(chunk)
         if not self._is_at_work and self.octets > INLINE_LIMIT_OCTETS and self._held_octets >= WRITE_OCTETS:
             self._begin_writing()
@@ -235,6 +240,7 @@ class Intake:
             submit(self._commit, self._committed)
         except MsgstoreError as error:
             self._is_at_work = False
+            log.warning("lmtp.delivery_not_begun", session=self.envelope.client.session_id, reason=str(error))
             self._answer([replies.error_reply(error)] * len(self.envelope.recipients))
             self._begin_abort()
 

@@ -42,6 +42,9 @@ SLOT_WAIT_SECONDS: Final = 10.0
 ACCEPT_PAUSE_SECONDS: Final = 1.0
 """After an accept that failed for want of descriptors or memory."""
 
+ABORT_SECONDS: Final = 0.5
+"""How often, after the grace, connections without a delivery are cut until all deliveries are over."""
+
 _UCRED: Final = struct.Struct("3i")
 
 
@@ -160,14 +163,15 @@ class LmtpServer:
         self._accept_or_not()
         for session in tuple(self._sessions):
             session.drain()
-        try:
-            async with asyncio.timeout(self.settings.grace_seconds):
-                await self._is_empty.wait()
-        except TimeoutError:
+        wait_seconds = self.settings.grace_seconds
+        while not self._is_empty.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_seconds):
+                    await self._is_empty.wait()
+            wait_seconds = ABORT_SECONDS
             for session in tuple(self._sessions):
                 if not session.is_delivering:
                     session.abort()
-            await self._is_empty.wait()
         if self._sweeper is not None:
             self._sweeper.cancel()
 

@@ -1,6 +1,7 @@
 """The gate's bounds: on work, on memory and on the time that a peer may take."""
 
 import asyncio
+import threading
 import time
 import tracemalloc
 
@@ -105,3 +106,36 @@ async def test_memory_does_not_grow_with_the_messages() -> None:
 
     assert codes == [["250 2.0.0"]] * 4
     assert peak < 4 * (2 << 20)
+
+
+async def test_a_message_in_tiny_pieces_takes_no_more_memory_than_its_octets() -> None:
+    async with rig() as made:
+        session, _ = await made.session()
+        session.data_received(ONE + b"DATA\r\n")
+        tracemalloc.start()
+        try:
+            for number in range(60_000):
+                session.data_received(b"%02d" % (number % 100))
+            taken, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+        assert taken < 3 * 120_000
+
+
+async def test_a_peer_that_reads_nothing_does_not_keep_the_server_from_ending() -> None:
+    agent = MemoryAgent(gate=threading.Event())
+    async with rig(LmtpSettings(grace_seconds=0.01), agent) as made:
+        session, _ = await made.session()
+        session.data_received(b"NOOP\r\n" * 200_000 + ONE + b"DATA\r\nx\r\n.\r\n")
+        await asyncio.to_thread(agent.began.wait, 10)
+        closing = asyncio.create_task(made.server.close())
+        # Longer than the grace: the delivery is waited for, then nobody is left who reads.
+        await asyncio.wait([closing], timeout=0.1)
+        assert agent.gate is not None
+        agent.gate.set()
+
+        async with asyncio.timeout(10):
+            await closing
+
+        assert len(agent.delivered) == 1
