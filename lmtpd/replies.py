@@ -55,6 +55,9 @@ SHUTDOWN: Final = b"421 4.3.2 Shutting down\r\n"
 IDLE: Final = b"421 4.4.2 Disconnected for inactivity\r\n"
 TOO_MANY_ERRORS: Final = b"421 4.7.0 Too many errors\r\n"
 
+_HOST_NAME: Final = re.compile(r"[!-~]+")
+"""What a greeting can show without a second word or line; A-labels where the name is not ASCII. RFC 5321 §4.3.1."""
+
 _UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 
@@ -90,12 +93,15 @@ def lhlo_reply(hostname: str, keywords: Sequence[str]) -> bytes:
     """Make the answer to LHLO, one keyword a line.
 
     Raises:
-        ConfigError: it would not fit into 245 octets, so Exim could never deliver here.
+        ConfigError: the host name is none, or so long that the answer has more than 245 octets, and Exim could never
+            deliver here.
 
     RFC 2033 §4.1, RFC 5321 §4.1.1.1.
     """
+    if not _HOST_NAME.fullmatch(hostname):
+        raise ConfigError((f"lmtp.hostname: {hostname!r} is not a host name",))
     lines = [hostname, *keywords]
-    octets = "".join(f"250-{line}\r\n" for line in lines[:-1]).encode("ascii", "replace")
+    octets = "".join(f"250-{line}\r\n" for line in lines[:-1]).encode("ascii")
     octets += f"250 {lines[-1]}\r\n".encode("ascii")
     if len(octets) > LHLO_LIMIT_OCTETS:
         raise ConfigError((f"lmtp.hostname: {hostname!r} is too long for the answer to LHLO",))

@@ -35,6 +35,12 @@ def test_the_answer_to_lhlo_fits_or_is_refused() -> None:
         replies.lhlo_reply("x" * 100, keywords)
 
 
+@pytest.mark.parametrize("name", ["st\u00e9.example", "a b.example", "a\r\n220 b.example", "", "a\0b"])
+def test_what_is_no_host_name_is_refused_before_a_peer_sees_it(name: str) -> None:
+    with pytest.raises(ConfigError, match="hostname"):
+        replies.lhlo_reply(name, KEYWORDS)
+
+
 def test_an_unknown_error_shows_nothing_of_itself() -> None:
     assert replies.error_reply(OSError("secret")) == replies.INTERNAL
     assert replies.error_reply(QuotaExceeded(used_octets=1, limit_octets=1)) == b"452 4.2.2 Mailbox over quota\r\n"
