@@ -22,7 +22,7 @@ from lmtpd.house import House
 from lmtpd.transaction import XCLIENT_ATTRIBUTES, XFORWARD_ATTRIBUTES, Transaction
 from lmtpd.transparency import CountDecoder, DotDecoder
 from msgstore.model.envelope import BodyType, Recipient
-from msgstore.model.errors import MsgstoreError
+from msgstore.model.errors import DirectoryUnavailable, MsgstoreError, Overloaded
 from msgstore.telemetry.log import logger
 
 __all__ = ["LmtpSession"]
@@ -216,6 +216,10 @@ class LmtpSession(ContentGate, LMTP):
         self._reopen()
 
     def _refuse_recipient(self, error: BaseException) -> None:
+        if isinstance(error, DirectoryUnavailable):
+            log.error("lmtp.lookup_failed", error=error, session=self.id)
+        elif isinstance(error, Overloaded):
+            self._house.counters.count("overloaded")
         line = replies.error_reply(error)
         self._refuse(line, is_counted=not line.startswith((b"550", b"552")))
 

@@ -11,7 +11,7 @@ from msgstore.delivery.filter import DetailFilter
 from msgstore.delivery.resolve import Resolver
 from msgstore.model.address import MailboxId, parse_address
 from msgstore.model.envelope import ClientIdentity, Envelope
-from msgstore.model.errors import DiskFull, MsgstoreError, UserNotFound
+from msgstore.model.errors import DiskFull, MsgstoreError, StoreUnavailable, UserNotFound
 from msgstore.model.folder import INBOX, FolderName
 from msgstore.model.interfaces import Filing, StagedMessage
 from msgstore.model.result import DeliveryResult, Filed, Outcome
@@ -218,3 +218,28 @@ def test_recall_answers_from_memory_alone(house: House) -> None:
 
     assert recipient is not None
     assert (recipient.mailbox, recipient.orcpt) == (ALICE, "rfc822;a@b")
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("Permission denied (errno 13)"), DiskFull("none left (errno 28)")])
+def test_what_the_disk_said_is_in_the_log_with_the_id_of_the_delivery(
+    house: House, capsys: pytest.CaptureFixture[str], error: MsgstoreError
+) -> None:
+    house.store.refuse[ALICE] = error
+
+    results = house.deliver("alice@example.com", "bob@example.com")
+
+    told = [line for line in capsys.readouterr().err.splitlines() if " ERROR " in line]
+    assert len(told) == 1
+    assert f"delivery_id={results[0].delivery_id}" in told[0]
+    assert str(error) in told[0]
+    assert str(error) not in results[0].text
+
+
+def test_one_trouble_of_many_recipients_is_told_once(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    incoming = house.agent.open(house.envelope("alice@example.com", "bob@example.com"))
+    incoming.write(MESSAGE)
+
+    incoming.fail(DiskFull("none left"))
+
+    lines = capsys.readouterr().err.splitlines()
+    assert [sum(level in line for line in lines) for level in (" ERROR ", " INFO ")] == [1, 2]

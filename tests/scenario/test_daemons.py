@@ -85,7 +85,8 @@ def test_trouble_with_one_mailbox_is_temporary_and_the_others_are_served() -> No
         codes = handed_over(ours, "alice", "bob")
 
         assert codes == {"alice": 451, "bob": 250}
-        assert "alice" in ours.log("lmtpd")
+        assert "ERROR delivery.store_failed" in ours.log("lmtpd")
+        assert "Not a directory" in ours.log("lmtpd")
 
 
 def test_a_password_file_that_cannot_be_read_never_bounces() -> None:
@@ -100,6 +101,7 @@ def test_a_password_file_that_cannot_be_read_never_bounces() -> None:
         code, text = client.docmd(f"RCPT TO:<alice@{DOMAIN}>")
 
         assert (code, text[:5]) == (451, b"4.3.0")
+        assert "ERROR lmtp.lookup_failed" in ours.log("lmtpd")
         client.close()
 
 

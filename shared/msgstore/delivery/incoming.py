@@ -3,13 +3,13 @@
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgstore.delivery.filter import Filter
 from msgstore.delivery.resolve import Trail, read_trail
 from msgstore.mime.trace import TraceFacts, trace_lines
 from msgstore.model.envelope import Envelope, Recipient
-from msgstore.model.errors import FolderNotFound, MailLoop, MsgstoreError
+from msgstore.model.errors import DiskFull, FolderNotFound, MailLoop, MsgstoreError, StoreCorrupt, StoreUnavailable
 from msgstore.model.folder import INBOX
 from msgstore.model.interfaces import Filing, MessageStore, StagedMessage, Wait
 from msgstore.model.result import OK, DeliveryId, DeliveryResult, Filed, Outcome
@@ -18,6 +18,10 @@ from msgstore.telemetry.log import logger
 __all__ = ["DeliveryCounter", "Incoming", "Workshop"]
 
 log = logger(__name__)
+
+
+_DISK_TROUBLE: Final = (DiskFull, StoreUnavailable, StoreCorrupt)
+"""What an operator has to mend."""
 
 
 class DeliveryCounter(Protocol):
@@ -47,6 +51,7 @@ class Incoming:
         self._transaction = transaction
         self._staged: StagedMessage | None = None
         self._trace_octets = 0
+        self._told: BaseException | None = None
         self.delivery_ids: tuple[str, ...] = tuple(
             f"{transaction}.{index}" for index in range(1, len(envelope.recipients) + 1)
         )
@@ -182,6 +187,10 @@ class Incoming:
         if not isinstance(error, MsgstoreError):
             log.error("delivery.crashed", error=error, delivery_id=self.delivery_ids[index])
             error = MsgstoreError(str(error))
+        elif isinstance(error, _DISK_TROUBLE) and error is not self._told:
+            # The peer is told little; who mends it needs what the disk said, once for all whom it hit.
+            self._told = error
+            log.error("delivery.store_failed", error=error, delivery_id=self.delivery_ids[index])
         code = error.reply_code
         return DeliveryResult(
             forward_path=self._envelope.recipients[index].forward_path,
