@@ -96,6 +96,59 @@ async def test_a_duplicate_recipient_is_answered_twice() -> None:
         assert codes[4:] == ["250 2.0.0", "250 2.0.0"]
 
 
+THREE = b"MAIL FROM:<>\r\n" + b"".join(b"RCPT TO:<%s@d.example>\r\n" % name for name in (b"u1", b"u2", b"U1"))
+
+
+@pytest.mark.parametrize(
+    ("agent", "octets", "code"),
+    [
+        (MemoryAgent(), 10, "250 2.0.0"),
+        (MemoryAgent(), 3_000_001, "552 5.3.4"),
+        (MemoryAgent(write_error=DiskFull("full")), 10, "452 4.3.1"),
+        (MemoryAgent(write_error=DiskFull("full")), 1_000_000, "452 4.3.1"),
+        (MemoryAgent(commit_error=ValueError("bug")), 10, "451 4.3.0"),
+        (MemoryAgent(commit_error=ValueError("bug")), 1_000_000, "451 4.3.0"),
+    ],
+)
+@pytest.mark.parametrize("has_chunks", [False, True])
+async def test_replies_are_as_many_as_accepted_recipients_on_every_path(
+    agent: MemoryAgent, octets: int, code: str, *, has_chunks: bool
+) -> None:
+    body = b"y" * (octets - 2) + b"\r\n"
+    wire = b"BDAT %d LAST\r\n%b" % (octets, body) if has_chunks else b"DATA\r\n" + body + b".\r\n"
+    async with rig(LmtpSettings(max_message_octets=3_000_000, grace_seconds=5), agent) as made:
+        client = await (await made.connect()).greeted()
+        client.send(THREE + wire + b"QUIT\r\n")
+
+        codes = [line[:9] for line in (await client.everything()).splitlines()]
+
+    assert [found for found in codes[4:] if found[:3] != "354"] == [code] * 3 + ["221 2.0.0"]
+
+
+async def test_replies_are_as_many_as_accepted_recipients_when_the_server_ends_or_the_deadline_passes() -> None:
+    now = [0.0]
+    agent = MemoryAgent(gate=threading.Event())
+    async with rig(agent=agent, clock=lambda: now[0]) as made:
+        late, ended = [await (await made.connect()).greeted() for _ in range(2)]
+        late.send(THREE + b"DATA\r\nx\r\n.\r\n")
+        await late.codes(5)
+        await asyncio.to_thread(agent.began.wait, 10)
+        now[0] = 240.0
+        made.server.sweep()
+        told_late = await late.codes(3)
+        ended.send(THREE + b"DATA\r\nx\r\n.\r\n")
+        await ended.codes(5)
+        closing = asyncio.create_task(made.server.close())
+        assert agent.gate is not None
+        agent.gate.set()
+
+        told_at_the_end = await ended.codes(4)
+        await closing
+
+    assert told_late == ["451 4.3.0"] * 3
+    assert told_at_the_end == ["250 2.0.0"] * 3 + ["421 4.3.2"]
+
+
 async def test_a_full_disk_while_a_large_message_arrives_is_said_after_its_end() -> None:
     agent = MemoryAgent(write_error=DiskFull("full"))
     async with rig(agent=agent) as made:
