@@ -1,4 +1,4 @@
-"""Header fields of a message, as octets: split, count, look up.
+"""Header fields of a message, as octets: split, look up.
 
 Line ends may be CRLF or LF.  The block ends at the first empty line; a line that is no field and no continuation ends
 it too, because what follows is body to every reader.
@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-__all__ = ["HEADER_LIMIT_OCTETS", "count_fields", "field_values", "fields", "header_end"]
+__all__ = ["HEADER_LIMIT_OCTETS", "field_values", "fields"]
 
 HEADER_LIMIT_OCTETS: Final = 256 * 1024
 """Header fields beyond this count as absent."""
@@ -17,15 +17,6 @@ _FIELDS_LIMIT: Final = 1000
 
 _FIELD: Final = re.compile(rb"([!-9;-~]+)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)\n")
 """A name of printable ASCII without colon, the value, its continuations. RFC 5322 §2.2, §4.5.8."""
-
-
-def header_end(block: bytes) -> int | None:
-    """Give the offset behind the empty line that ends the header; None when there is none."""
-    if block.startswith((b"\n", b"\r\n")):
-        return block.index(b"\n") + 1
-    at_lf, at_crlf = block.find(b"\n\n"), block.find(b"\n\r\n")
-    ends = [at + width for at, width in ((at_lf, 2), (at_crlf, 3)) if at >= 0]
-    return min(ends) if ends else None
 
 
 def fields(block: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -43,8 +34,3 @@ def fields(block: bytes) -> Iterator[tuple[bytes, bytes]]:
 def field_values(block: bytes, name: bytes) -> tuple[bytes, ...]:
     """Give the unfolded values of every field of this name, in order; the name in lower case."""
     return tuple(value for field, value in fields(block) if field == name)
-
-
-def count_fields(block: bytes, name: bytes) -> int:
-    """Count the fields of this name; the name in lower case."""
-    return sum(1 for field, _ in fields(block) if field == name)
