@@ -7,7 +7,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from lmtpd.server import LmtpServer
+from lmtpd.server import LmtpServer, SessionCounters
 from lmtpd.session import LmtpSession
 from msgstore.config.schema import LmtpSettings
 from msgstore.model.address import Address, MailboxId
@@ -238,6 +238,7 @@ async def rig(
     slot_wait_seconds: float = 10.0,
     queue_limit: int = 100,
     threads: int = 2,
+    counters: SessionCounters | None = None,
 ) -> AsyncGenerator[Rig]:
     """Make a server on socket pairs."""
     agent = agent or MemoryAgent()
@@ -248,6 +249,7 @@ async def rig(
         hostname="mx.example.com",
         offload=offload,
         clock=clock,
+        counters=counters,
         slot_wait_seconds=slot_wait_seconds,
     )
     made = Rig(server, agent, offload)
