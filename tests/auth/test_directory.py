@@ -168,3 +168,68 @@ def test_domain_settings_are_read_again_when_they_change(tmp_path: Path) -> None
 
 def test_users_are_listed(tmp_path: Path) -> None:
     assert [user.username for user in directory_in(tmp_path).users("other.org")] == ["carol@other.org"]
+
+
+@pytest.mark.parametrize(
+    ("line", "address", "mailbox"),
+    [
+        ("a@b:h:a@b", '"a@b"@example.com', "a@b@example.com"),
+        ("a@b:h", '"a@b"@example.com', "a@b@example.com"),
+        ("dave:h:dave@example.com", "dave@example.com", "dave@example.com"),
+        ("dave:h:box@example.com", "dave@example.com", "box@example.com"),
+    ],
+)
+def test_a_name_with_an_at_sign_is_a_mailbox_of_its_own(tmp_path: Path, line: str, address: str, mailbox: str) -> None:
+    directory = directory_in(tmp_path)
+    (tmp_path / "example.com" / "passwd").write_text(f"a:h:a\n{line}\n")
+
+    assert str(directory.find(parse_address(address)).user.mailbox) == mailbox
+
+
+@pytest.mark.parametrize("name", ["lost+found", "a b", "#recycle", "Upper.example", "x..y", "-x"])
+def test_a_directory_whose_name_is_no_domain_is_not_hosted(tmp_path: Path, name: str) -> None:
+    directory = directory_in(tmp_path)
+    (tmp_path / name).mkdir()
+
+    assert directory.domains.names() == ("example.com", "other.org")
+    assert not directory.domains.is_hosted(name)
+
+
+def test_an_empty_text_takes_back_what_a_file_below_says(tmp_path: Path) -> None:
+    directory = directory_in(tmp_path, store={"maildir_subdir": "Maildir", "base_path": "mail"})
+    (tmp_path / "domains.toml").write_text('["other.org".msgstore]\nbase_path = "boxes"\n')
+    (tmp_path / "example.com" / "config.toml").write_text(
+        '[msgstore]\nbase_path = ""\n[msgstore.options]\nmaildir_subdir = ""\npath_template = ""\n'
+    )
+
+    first, second = directory.policy("example.com"), directory.policy("other.org")
+
+    assert (first.base_path, first.maildir_subdir, first.path_template) == ("", "", "")
+    assert (second.base_path, second.maildir_subdir, second.path_template) == ("boxes", "Maildir", "{localpart}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'max_message_size = "10MB"',
+        "max_message_size = -1",
+        'recipient_rejection = "dta"',
+        "msgstore = 3",
+        "[msgstore]\noptions = 3",
+        "[msgstore]\nbase_path = 3",
+    ],
+)
+def test_a_value_of_a_wrong_kind_is_not_taken_for_an_absent_one(tmp_path: Path, text: str) -> None:
+    directory = directory_in(tmp_path)
+    (tmp_path / "example.com" / "config.toml").write_text(text)
+
+    with pytest.raises(DirectoryUnavailable, match=r"must be|is not in a table"):
+        directory.policy("example.com")
+
+
+def test_a_domain_of_the_settings_has_no_users_until_it_has_a_directory(tmp_path: Path) -> None:
+    directory = directory_in(tmp_path, domains={"new.example": {}})
+
+    assert directory.users("new.example") == ()
+    with pytest.raises(DomainNotHosted):
+        directory.users("elsewhere.example")

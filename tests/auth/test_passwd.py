@@ -132,3 +132,86 @@ def test_any_text_parses_to_as_many_items_as_it_has_lines(text: str) -> None:
     assert len(list(parse_passwd(text.replace("\x00", "").replace("\r", "")))) == (
         text.replace("\x00", "").replace("\r", "").count("\n") + 1
     )
+
+
+@pytest.mark.parametrize(
+    "text", ["a:h:a\n\n\n", "a:h:a", "\n#x\n\na:h:a\n # y", "a:h:a\r\nb:h:b\r\n", "b:h:\xff\na:h:a\n"]
+)
+def test_every_octet_outside_of_the_changed_line_stays(tmp_path: Path, domain: int, text: str) -> None:
+    before = text.encode("latin-1")
+    (tmp_path / "passwd").write_bytes(before)
+
+    PasswdFile().put(domain, PasswdEntry(user="a", stored_hash="new", mailbox="a"))
+
+    assert (tmp_path / "passwd").read_bytes() == before.replace(b"a:h:a", b"a:new:a")
+
+
+@pytest.mark.parametrize("text", ["", "b:h:b\n", "b:h:b"])
+def test_a_new_user_is_a_line_at_the_end(tmp_path: Path, domain: int, text: str) -> None:
+    (tmp_path / "passwd").write_text(text)
+
+    PasswdFile().put(domain, PasswdEntry(user="a", stored_hash="h", mailbox="a"))
+
+    lines = (tmp_path / "passwd").read_text()
+    assert lines == text.rstrip("\n") + ("\n" if text else "") + "a:h:a\n"
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o644])
+def test_an_edit_keeps_the_mode_of_the_file(tmp_path: Path, domain: int, mode: int) -> None:
+    file = loaded(tmp_path, domain, "a:h:a\n")
+    (tmp_path / "passwd").chmod(mode)
+
+    file.put(domain, PasswdEntry(user="a", stored_hash="new", mailbox="a"))
+
+    assert (tmp_path / "passwd").stat().st_mode & 0o777 == mode
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root is needed")
+def test_an_edit_by_root_leaves_file_and_lock_to_their_owner(tmp_path: Path, domain: int) -> None:
+    file = loaded(tmp_path, domain, "a:h:a\n")
+    os.chown(tmp_path, 4001, 4002)
+    os.chown(tmp_path / "passwd", 4001, 4003)
+
+    file.put(domain, PasswdEntry(user="a", stored_hash="new", mailbox="a"))
+
+    status, lock = (tmp_path / "passwd").stat(), (tmp_path / ".lock").stat()
+    assert (status.st_uid, status.st_gid) == (4001, 4003)
+    assert (lock.st_uid, lock.st_gid) == (4001, 4002)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root is needed")
+def test_a_file_whose_owner_cannot_be_kept_is_left_alone(tmp_path: Path, domain: int) -> None:
+    file = loaded(tmp_path, domain, "a:h:a\n")
+    os.chown(tmp_path, 4001, 4001)
+    (tmp_path / "passwd").chmod(0o644)
+    os.seteuid(4001)
+
+    try:
+        with pytest.raises(PermissionError):
+            file.put(domain, PasswdEntry(user="a", stored_hash="new", mailbox="a"))
+    finally:
+        os.seteuid(0)
+
+    assert (tmp_path / "passwd").read_text() == "a:h:a\n"
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [".lock", "passwd"]
+
+
+def test_a_change_of_the_same_size_in_the_same_moment_is_read(tmp_path: Path, domain: int) -> None:
+    file = PasswdFile()
+
+    for turn in range(300):
+        (tmp_path / "passwd").write_text(f"u{turn:03}:h:x\n")
+        file.refresh(domain)
+        assert file.find(f"u{turn:03}") is not None
+
+
+def test_a_change_that_brings_its_old_time_along_is_read(tmp_path: Path, domain: int) -> None:
+    path = tmp_path / "passwd"
+    file = loaded(tmp_path, domain, "a:h:a\n")
+    then = path.stat()
+
+    path.write_text("b:h:b\n")
+    os.utime(path, ns=(then.st_atime_ns, then.st_mtime_ns))
+    file.refresh(domain)
+
+    assert file.find("b") is not None

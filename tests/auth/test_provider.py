@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,37 @@ def test_lookup_finds_without_a_password(tmp_path: Path) -> None:
     provider, _ = provider_in(tmp_path)
 
     assert provider.lookup(parse_address("alice+x@example.com")).username == "alice@example.com"
+
+
+def test_a_detail_gives_no_further_tries(tmp_path: Path) -> None:
+    provider, _ = provider_in(tmp_path)
+    for name in ("alice", "alice+1", "alice+2@example.com", "alice+3@example.com", "alice@example.com"):
+        with pytest.raises(AuthFailed):
+            provider.authenticate(name, bytearray(b"wrong"), CLIENT)
+
+    with pytest.raises(RateLimited):
+        provider.authenticate("alice+4@example.com", bytearray(b"secret"), CLIENT)
+
+
+def test_every_attempt_is_counted_for_its_domain_refused_ones_too(tmp_path: Path) -> None:
+    provider, counted = provider_in(tmp_path)
+
+    for _ in range(7):
+        with pytest.raises((AuthFailed, RateLimited)):
+            provider.authenticate("alice", bytearray(b"wrong"), CLIENT)
+
+    assert counted.attempts == [("example.com", False)] * 7
+
+
+@pytest.mark.parametrize("name", ["odd@example.com", "nobody@example.com", "off@example.com", "bob@elsewhere.example"])
+def test_no_failure_is_answered_without_the_cost_of_a_check(tmp_path: Path, name: str) -> None:
+    provider, _ = provider_in(tmp_path, PasswordProfile(memory_kib=32 * 1024, passes=3))
+    passwd = tmp_path / "example.com" / "passwd"
+    passwd.write_text(passwd.read_text().replace("m=8,t=1", "m=32768,t=3"))
+    began = time.thread_time()
+
+    with pytest.raises((AuthFailed, DomainNotHosted)):
+        provider.authenticate(name, bytearray(b"wrong"), CLIENT)
+
+    # 32 MiB three times take over 30 ms anywhere; an answer without them takes a few.
+    assert time.thread_time() - began > 0.015

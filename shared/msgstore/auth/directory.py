@@ -88,14 +88,22 @@ class Directory:
         return self.domains.policy(domain)
 
     def users(self, domain: str) -> tuple[User, ...]:
-        """Give all users of a hosted domain.
+        """Give all users of a hosted domain; none where the settings name it and it has no directory yet.
 
         Raises:
+            DomainNotHosted: it is not ours.
             DirectoryUnavailable: the file cannot be read.
         """
-        with self.editing(domain) as (file, directory):
-            file.refresh(directory)
-            return tuple(_user(entry, domain) for entry in file.entries())
+        if not self.domains.is_hosted(domain):
+            raise DomainNotHosted(f"{domain} is not hosted")
+        try:
+            with self.editing(domain) as (file, directory):
+                file.refresh(directory)
+                return tuple(_user(entry, domain) for entry in file.entries())
+        except DirectoryUnavailable as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return ()
+            raise
 
     @contextmanager
     def editing(self, domain: str) -> Generator[tuple[PasswdFile, int]]:
@@ -124,6 +132,10 @@ class Directory:
                 self._recent.clear()
             else:
                 self._recent.pop(address, None)
+
+    def without_detail(self, local_part: str) -> str:
+        """Give a local-part up to its first separator; the whole where nothing would be left."""
+        return (split_detail(local_part, self._separator)[0] if self._separator else "") or local_part
 
     def default_domain(self) -> str | None:
         """Domain of a bare local-part; None when none can be meant."""
@@ -169,7 +181,9 @@ class Directory:
 
 
 def _user(entry: PasswdEntry, domain: str) -> User:
-    name = entry.mailbox.rpartition("@")[0] or entry.mailbox
+    # A user name may hold an at sign, as in "a@b"@example.com: cut off there it would open the mailbox of another user.
+    bare = entry.mailbox == entry.user or "@" not in entry.mailbox
+    name = entry.mailbox.removesuffix(f"@{domain}") if bare else entry.mailbox.rpartition("@")[0]
     try:
         mailbox = MailboxId(name, domain)
     except InvalidAddress as error:

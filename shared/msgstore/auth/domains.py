@@ -15,10 +15,10 @@ from typing import Final, TypeVar, cast
 
 from msgstore.auth.files import FileStamp, open_directory, read_small, stamp_of
 from msgstore.config.schema import Settings
-from msgstore.model.address import MailboxId, fold_domain
+from msgstore.model.address import MailboxId, fold_domain, parse_address
 from msgstore.model.errors import DirectoryUnavailable, InvalidAddress
 
-__all__ = ["DomainPolicy", "Domains"]
+__all__ = ["DomainPolicy", "Domains", "is_domain_name"]
 
 _CONFIG: Final = "config.toml"
 _LIST_SECONDS: Final = 5.0
@@ -59,6 +59,8 @@ class Domains:
         """
         if domain in self._settings.domains:
             return True
+        if not is_domain_name(domain):
+            return False
         try:
             descriptor = open_directory(self.root, MailboxId("x", domain).domain)
         except (FileNotFoundError, NotADirectoryError, InvalidAddress):
@@ -104,8 +106,9 @@ class Domains:
             policy = self._read(domain)
         except (OSError, ValueError) as error:
             raise DirectoryUnavailable(f"configuration of {domain}: {error}") from error
-        with self._guard:
-            self._policies[domain] = (stamps, policy)
+        if all(stamp is None or stamp.is_settled for stamp in stamps):
+            with self._guard:
+                self._policies[domain] = (stamps, policy)
         return policy
 
     def _stamps(self, domain: str) -> tuple[FileStamp | None, ...]:
@@ -122,14 +125,14 @@ class Domains:
             if isinstance(above, dict):
                 merged = _merged(merged, cast("Table", above))
         store, own = self._settings.store, self._settings.domains.get(domain)
-        limit = _number(merged.get("max_message_size")) or self._settings.lmtp.max_message_octets
+        # An empty text is an answer as well: it takes back what a file below it says.
         policy = DomainPolicy(
             name=domain,
-            base_path=_text(merged, "msgstore", "base_path") or store.base_path,
-            path_template=_text(merged, "msgstore", "options", "path_template") or store.path_template,
-            maildir_subdir=_text(merged, "msgstore", "options", "maildir_subdir") or store.maildir_subdir,
-            max_message_octets=limit,
-            defer_rejection=merged.get("recipient_rejection") == "data",
+            base_path=_text(merged, "msgstore", "base_path", default=store.base_path),
+            path_template=_text(merged, "msgstore", "options", "path_template", default=store.path_template),
+            maildir_subdir=_text(merged, "msgstore", "options", "maildir_subdir", default=store.maildir_subdir),
+            max_message_octets=_number(merged, "max_message_size") or self._settings.lmtp.max_message_octets,
+            defer_rejection=_choice(merged, "recipient_rejection", ("rcpt", "data")) == "data",
         )
         if own is None:
             return policy
@@ -157,13 +160,20 @@ class Domains:
             os.close(descriptor)
 
 
-def _names_domain(entry: "os.DirEntry[str]") -> bool:
-    """Whether a directory entry is a domain: folded already and dotted or with settings of its own."""
+def is_domain_name(name: str) -> bool:
+    """Whether a directory of this name can be a domain: it stands behind an at sign and is folded already.
+
+    ``lost+found``, which every file system has at its root, is none.
+    """
     try:
-        folded = fold_domain(entry.name) == entry.name and MailboxId("x", entry.name).domain == entry.name
+        written = parse_address(f"x@{name}").domain or ""
+        return MailboxId("x", fold_domain(written)).domain == name
     except InvalidAddress:
         return False
-    return folded and entry.is_dir(follow_symlinks=False)
+
+
+def _names_domain(entry: "os.DirEntry[str]") -> bool:
+    return is_domain_name(entry.name) and entry.is_dir(follow_symlinks=False)
 
 
 def _merged(below: Table, above: Table) -> dict[str, object]:
@@ -175,14 +185,26 @@ def _merged(below: Table, above: Table) -> dict[str, object]:
     return result
 
 
-def _text(table: Table, *keys: str) -> str:
+def _text(table: Table, *keys: str, default: str) -> str:
     found: object = table
     for key in keys:
         if not isinstance(found, dict):
-            return ""
-        found = cast("Table", found).get(key)
-    return found if isinstance(found, str) else ""
+            raise ValueError(f"{'.'.join(keys)}: is not in a table")  # noqa: TRY004 (all faults of a file are alike)
+        found = cast("Table", found).get(key, {} if key != keys[-1] else None)
+    if found is not None and not isinstance(found, str):
+        raise ValueError(f"{'.'.join(keys)}: must be text, found {found!r}")
+    return default if found is None else found
 
 
-def _number(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+def _choice(table: Table, key: str, known: tuple[str, ...]) -> str:
+    found = _text(table, key, default=known[0])
+    if found not in known:
+        raise ValueError(f"{key}: must be one of {', '.join(known)}, found {found!r}")
+    return found
+
+
+def _number(table: Table, key: str) -> int:
+    found = table.get(key, 0)
+    if not isinstance(found, int) or isinstance(found, bool) or found < 0:
+        raise ValueError(f"{key}: must be a number of octets, found {found!r}")
+    return found

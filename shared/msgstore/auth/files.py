@@ -8,6 +8,7 @@ import errno
 import fcntl
 import os
 import stat
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ __all__ = ["FileStamp", "locked", "open_directory", "read_small", "replace_file"
 _SMALL_FILE_LIMIT_OCTETS: Final = 64 << 20
 """Half a million users in one password file."""
 
+_SETTLED_NS: Final = 50_000_000
+"""Five ticks of the slowest kernel (HZ=100)."""
+
 _OPEN: Final = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -27,12 +31,19 @@ class FileStamp:
 
     inode: int
     octets: int
+    modified_ns: int
     changed_ns: int
+    """Of the inode: no tool can set it, while a copy may bring the old time of modification along."""
 
     @classmethod
     def of(cls, status: os.stat_result) -> "FileStamp":
         """Take the stamp from a stat."""
-        return cls(status.st_ino, status.st_size, status.st_mtime_ns)
+        return cls(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether a change from now on gets another stamp; the clock of file times ticks only every few ms."""
+        return abs(time.time_ns() - self.changed_ns) > _SETTLED_NS
 
 
 def open_directory(root: str, *names: str) -> int:
@@ -89,15 +100,16 @@ def read_small(directory: int, name: str) -> tuple[bytes, FileStamp] | None:
 def replace_file(directory: int, name: str, content: bytes, *, mode: int) -> None:
     """Put a new file in place of an old one: whole or not at all, durable on return.
 
+    Owner, group and mode stay what they were; a file that was not there gets ``mode``.
+
     Raises:
-        OSError: the old file is untouched.
+        OSError: the old file is untouched; EPERM where its owner or group could not be kept.
     """
     staged = f".{name}.{os.getpid()}.tmp"
     descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _OPEN, mode, dir_fd=directory)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, mode)
-            _keep_owner(directory, name, descriptor)
+            _keep_rights(directory, name, descriptor, mode)
             file.write(content)
             file.flush()
             os.fsync(descriptor)
@@ -109,15 +121,27 @@ def replace_file(directory: int, name: str, content: bytes, *, mode: int) -> Non
     os.fsync(directory)
 
 
-def _keep_owner(directory: int, name: str, descriptor: int) -> None:
-    """Give the new file the owner of the old one: root may edit what the service user reads."""
-    if os.geteuid() != 0:
+def _keep_rights(directory: int, name: str, descriptor: int, mode: int) -> None:
+    """Give the new file what the old one has, or whoever read it until now could not any more."""
+    try:
+        old = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        mode = stat.S_IMODE(old.st_mode)
+    except FileNotFoundError:
+        old = None
+    _hand_over(descriptor, old or os.fstat(directory), must=old is not None)
+    os.fchmod(descriptor, mode)
+
+
+def _hand_over(descriptor: int, like: os.stat_result, *, must: bool) -> None:
+    """Set owner and group: root may write what the service user reads."""
+    own = os.fstat(descriptor)
+    if (own.st_uid, own.st_gid) == (like.st_uid, like.st_gid):
         return
     try:
-        owner = os.stat(name, dir_fd=directory, follow_symlinks=False)
-    except FileNotFoundError:
-        owner = os.fstat(directory)
-    os.fchown(descriptor, owner.st_uid, owner.st_gid)
+        os.fchown(descriptor, like.st_uid, like.st_gid)
+    except PermissionError:
+        if must:
+            raise
 
 
 @contextmanager
@@ -125,6 +149,9 @@ def locked(directory: int) -> Generator[None]:
     """Hold the lock that the older suite's tools take for edits in a domain directory (``.lock``, flock)."""
     descriptor = os.open(".lock", os.O_RDWR | os.O_CREAT | _OPEN, 0o640, dir_fd=directory)
     try:
+        if os.geteuid() == 0 and os.fstat(descriptor).st_uid == 0:
+            # Made by root, perhaps just now: whoever owns the directory has to be able to take it too.
+            _hand_over(descriptor, os.fstat(directory), must=False)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:

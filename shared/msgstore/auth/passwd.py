@@ -95,7 +95,9 @@ class PasswdFile:
             if self._stamp is not None and stamp_of(directory, PASSWD_NAME) == self._stamp:
                 return
             found = read_small(directory, PASSWD_NAME)
-            content, self._stamp = (b"", None) if found is None else found
+            content, stamp = (b"", None) if found is None else found
+            # A stamp from this very moment would hide the next change.
+            self._stamp = stamp if stamp is not None and stamp.is_settled else None
             entries = [e for e in parse_passwd(content.decode("utf-8", "replace")) if isinstance(e, PasswdEntry)]
             # The first line of a name wins, as in passwd(5).
             self._exact = {entry.user: entry for entry in reversed(entries)}
@@ -139,17 +141,16 @@ class PasswdFile:
     def _write(directory: int, user: str, entry: PasswdEntry | None) -> None:
         found = read_small(directory, PASSWD_NAME)
         text = "" if found is None else found[0].decode("utf-8", "surrogateescape")
+        line = None if entry is None else entry.line()
         lines: list[str] = []
         written = False
         for old, raw in zip(parse_passwd(text), text.split("\n"), strict=True):
             if not isinstance(old, PasswdEntry) or old.user != user:
                 lines.append(raw)
-            elif entry is not None and not written:
-                lines.append(entry.line())
+            elif line is not None and not written:
+                lines.append(line + ("\r" if raw.endswith("\r") else ""))
                 written = True
-        while lines and not lines[-1]:
-            lines.pop()
-        if entry is not None and not written:
-            lines.append(entry.line())
-        content = "".join(f"{line}\n" for line in lines)
-        replace_file(directory, PASSWD_NAME, content.encode("utf-8", "surrogateescape"), mode=_MODE)
+        if line is not None and not written:
+            # After the last line, whether or not it has an end.
+            lines[-1:] = [line, ""] if not lines[-1] else [lines[-1], line, ""]
+        replace_file(directory, PASSWD_NAME, "\n".join(lines).encode("utf-8", "surrogateescape"), mode=_MODE)

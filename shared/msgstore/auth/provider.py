@@ -8,10 +8,24 @@ from typing import Protocol
 
 from msgstore.auth.directory import Account, Directory
 from msgstore.auth.throttle import Throttle
-from msgstore.crypto.password import PasswordProfile, decoy_hash, hash_password, needs_rehash, verify_password
+from msgstore.crypto.password import (
+    PasswordProfile,
+    decoy_hash,
+    hash_password,
+    is_usable_hash,
+    needs_rehash,
+    verify_password,
+)
 from msgstore.model.address import Address, fold_domain, fold_local_part, parse_address
 from msgstore.model.envelope import ClientIdentity
-from msgstore.model.errors import AuthFailed, DirectoryUnavailable, DomainNotHosted, InvalidAddress, UserNotFound
+from msgstore.model.errors import (
+    AuthFailed,
+    DirectoryUnavailable,
+    DomainNotHosted,
+    InvalidAddress,
+    RateLimited,
+    UserNotFound,
+)
 from msgstore.model.user import User
 from msgstore.telemetry.log import logger
 
@@ -46,9 +60,12 @@ class PasswordProvider:
             address = parse_address(username)
         except InvalidAddress:
             address = None
-        key = username if address is None else _throttle_key(address)
-        self._throttle.check(client.address, key)
-        domain = "" if address is None or address.domain is None else address.domain.lower()
+        key, domain = self._folded(username, address)
+        try:
+            self._throttle.check(client.address, key)
+        except RateLimited:
+            self._counter.count_auth(domain=domain, success=False)
+            raise
         try:
             user = self._checked(address, password)
         except (AuthFailed, DomainNotHosted) as error:
@@ -76,14 +93,25 @@ class PasswordProvider:
             if isinstance(error, DomainNotHosted):
                 raise
             raise AuthFailed("no such user") from error
-        fits = verify_password(account.entry.stored_hash, password)
-        if not fits:
+        stored = account.entry.stored_hash
+        # A hash of another scheme must not be answered faster than one that can be checked.
+        if not verify_password(stored if is_usable_hash(stored) else self._decoy, password):
             raise AuthFailed("wrong password")
         if not account.user.enabled:
             raise AuthFailed("the user is disabled")
-        if needs_rehash(account.entry.stored_hash, self._profile):
+        if needs_rehash(stored, self._profile):
             self._rehash(account, password)
         return account.user
+
+    def _folded(self, username: str, address: Address | None) -> tuple[str, str]:
+        """Give one key for all spellings of a user, or a guesser would get five tries for each; and the domain."""
+        if address is None:
+            return username, ""
+        try:
+            domain = self._directory.default_domain() if address.domain is None else fold_domain(address.domain)
+        except (InvalidAddress, DirectoryUnavailable):
+            domain = address.domain
+        return f"{fold_local_part(self._directory.without_detail(address.local_part))}@{domain}", domain or ""
 
     def _rehash(self, account: Account, password: bytearray) -> None:
         """Store a dearer hash; a login never fails because of it."""
@@ -94,12 +122,3 @@ class PasswordProvider:
             log.warning("auth.rehash_failed", user=account.user.username, why=str(error))
         else:
             log.info("auth.rehashed", user=account.user.username, done=done)
-
-
-def _throttle_key(address: Address) -> str:
-    """One key for all spellings of a user, or a guesser would get five tries for each."""
-    try:
-        domain = fold_domain(address.domain or "")
-    except InvalidAddress:
-        domain = address.domain or ""
-    return f"{fold_local_part(address.local_part)}@{domain}"
