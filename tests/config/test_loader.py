@@ -63,6 +63,25 @@ def test_all_faults_are_named_at_once_with_path_value_and_nearest_key() -> None:
         ({"domains": {"example.com": {"path_template": "x"}}}, 'domains."example.com".path_template: needs'),
         ({"domains": {"example.com": 3}}, 'domains."example.com": must be a table'),
         ({"domains": 3}, "domains: must be a table"),
+        ({"lmtp": {"listen": []}}, "lmtp.listen: must name at least one address"),
+        ({"metrics": {"lmtpd": "tcp:0.0.0.0:9100"}}, "metrics.lmtpd: must be a Unix socket or a loopback address"),
+        ({"metrics": {"accessd": "tcp:[::]:9100"}}, "metrics.accessd: must be a Unix socket or a loopback address"),
+        ({"postmaster": "not an address"}, "postmaster: must be an address with a domain"),
+        ({"postmaster": "alice"}, "postmaster: must be an address with a domain"),
+        ({"default_domain": "ex ample"}, "default_domain: is not a domain name, found 'ex ample'"),
+        ({"auth": {"failure_seconds": float("nan")}}, "auth.failure_seconds: must be a number, found nan"),
+        ({"lmtp": {"idle_seconds": float("inf")}}, "lmtp.idle_seconds: must be a number, found inf"),
+        ({"store": {"base_path": "../x"}}, "store.base_path: must hold no . or .."),
+        ({"store": {"maildir_subdir": "a/.."}}, "store.maildir_subdir: must hold no . or .."),
+        ({"store": {"path_template": "{localpart}/.."}}, "store.path_template: must hold no . or .."),
+        (
+            {"domains": {"a.example": {"max_message_octets": 0}}},
+            'domains."a.example".max_message_octets: must be above',
+        ),
+        ({"domains": {"a.example": {"maildir_subdir": ".."}}}, 'domains."a.example".maildir_subdir: must hold no'),
+        ({"domains": {"a.example": {}, "A.Example": {}}}, 'domains."A.Example": is the same domain as another one'),
+        ({"access": {"roles": {"root": ["x"]}}}, "access.roles[...][0]: Invalid enum value 'x', found {'root': ['x']}"),
+        ({"lmtp": {"trusted_uids": [1, "x"]}}, "lmtp.trusted_uids[1]: Expected `int`, got `str`"),
     ],
 )
 def test_what_types_cannot_say_is_checked_too(table: dict[str, object], fault: str) -> None:
@@ -121,3 +140,42 @@ def test_the_schema_names_every_section() -> None:
 
     for section in ("data_dir", "LmtpSettings", "AccessSettings", "AuthSettings"):
         assert section in text
+
+
+def test_faults_of_kind_and_of_sense_are_named_together() -> None:
+    faults = faults_of({"data_dir": "mail", "lmtp": {"workers": "many", "max_errors": 0}, "log": {"lvl": 1}})
+
+    assert len(faults) == 4
+    assert sorted(fault.partition(":")[0] for fault in faults) == [
+        "data_dir",
+        "lmtp.max_errors",
+        "lmtp.workers",
+        "log.lvl",
+    ]
+
+
+def test_hidden_files_in_conf_d_are_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "msgstore.toml"
+    file.write_text("")
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "conf.d" / ".10.toml").write_text("half a li")
+
+    assert load_settings(file) == Settings()
+
+
+def test_a_conf_d_that_cannot_be_read_is_a_fault_and_not_empty(tmp_path: Path) -> None:
+    file = tmp_path / "msgstore.toml"
+    file.write_text("")
+    (tmp_path / "conf.d").write_text("")
+
+    with pytest.raises(ConfigError, match=r"conf\.d: cannot be read: Not a directory"):
+        load_settings(file)
+
+
+def test_an_empty_template_means_the_local_part() -> None:
+    assert settings_from({"store": {"path_template": ""}}).store.path_template == ""
+
+
+@pytest.mark.parametrize("address", ["tcp:127.0.0.1:9100", "tcp:[::1]:9100", "unix:/run/x"])
+def test_metrics_are_served_to_this_machine(address: str) -> None:
+    assert settings_from({"metrics": {"lmtpd": address}}).metrics.lmtpd == address

@@ -7,6 +7,7 @@ checks each value; it stops at its first error, so every leaf is converted by it
 import dataclasses
 import difflib
 import ipaddress
+import math
 import os
 import re
 import string
@@ -49,7 +50,7 @@ def load_settings(path: Path | None = None) -> Settings:
     main = find_config(path)
     faults: list[str] = []
     merged: dict[str, object] = {}
-    for file in (main, *sorted((main.parent / "conf.d").glob("*.toml"))):
+    for file in (main, *_further_files(main.parent / "conf.d", faults)):
         try:
             merged = _merged(merged, tomllib.loads(file.read_text("utf-8")))
         except OSError as error:
@@ -61,6 +62,18 @@ def load_settings(path: Path | None = None) -> Settings:
     return settings_from(merged)
 
 
+def _further_files(directory: Path, faults: list[str]) -> list[Path]:
+    """List ``*.toml`` in name order, without hidden files, which editors leave behind."""
+    try:
+        names = sorted(os.listdir(directory))  # noqa: PTH208 (glob takes what it may not read for empty)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        faults.append(f"{directory}: cannot be read: {error.strerror}")
+        return []
+    return [directory / name for name in names if name.endswith(".toml") and not name.startswith(".")]
+
+
 def settings_from(table: Table) -> Settings:
     """Check a table of plain values.
 
@@ -69,12 +82,11 @@ def settings_from(table: Table) -> Settings:
     """
     faults: list[str] = []
     settings = _build(Settings, table, "", faults)
-    if not faults:
-        faults.extend(_contradictions(settings))
+    # A field with a fault has its default by now, so nothing is named twice.
+    faults.extend(_contradictions(settings))
     if faults:
         raise ConfigError(tuple(faults))
-    folded = {fold_domain(name): domain for name, domain in settings.domains.items()}
-    return dataclasses.replace(settings, domains=folded)
+    return settings
 
 
 def json_schema() -> dict[str, object]:
@@ -129,12 +141,23 @@ def _domains(table: object, path: str, faults: list[str]) -> dict[str, DomainSet
     result: dict[str, DomainSettings] = {}
     for name, value in cast("dict[str, object]", table).items():
         where = f'{path}"{name}"'
-        try:
-            MailboxId("x", fold_domain(parse_address(f"x@{name}").domain or ""))
-        except InvalidAddress:
+        settings = _build(DomainSettings, value, f"{where}.", faults)
+        folded = _folded_domain(name)
+        if folded is None:
             faults.append(f"{where}: is not a domain name")
-        result[name] = _build(DomainSettings, value, f"{where}.", faults)
+        elif folded in result:
+            faults.append(f"{where}: is the same domain as another one, {folded}")
+        else:
+            result[folded] = settings
     return result
+
+
+def _folded_domain(name: str) -> str | None:
+    """Give the form under which a domain is hosted, None for what is no domain name."""
+    try:
+        return MailboxId("x", fold_domain(parse_address(f"x@{name}").domain or "")).domain
+    except InvalidAddress:
+        return None
 
 
 def _leaf(kind: Any, value: object, path: str, faults: list[str]) -> object:
@@ -144,8 +167,15 @@ def _leaf(kind: Any, value: object, path: str, faults: list[str]) -> object:
     except msgspec.ValidationError as error:
         known = _choices(kind)
         hint = f"; known are {', '.join(known)}" if known else ""
-        faults.append(f"{path}: {str(error).replace(' - at `$`', '')}, found {value!r}{hint}")
+        where, what = _within(str(error), path)
+        faults.append(f"{where}: {what}, found {value!r}{hint}")
         return None
+
+
+def _within(error: str, path: str) -> tuple[str, str]:
+    """Put the place inside of a value, which msgspec names behind its sentence, into the key path."""
+    what, found, inner = error.partition(" - at `$")
+    return (path + inner.rstrip("`"), what) if found else (path, error)
 
 
 def _choices(kind: Any) -> tuple[str, ...]:
@@ -161,12 +191,15 @@ def _unknown(path: str, key: str, known: Mapping[str, object]) -> str:
 def _contradictions(settings: Settings) -> Iterator[str]:
     """Find what types cannot say."""
     yield from _bad_paths(settings)
+    yield from _bad_names(settings)
+    if not settings.lmtp.listen:
+        yield "lmtp.listen: must name at least one address"
     for index, address in enumerate(settings.lmtp.listen):
         yield from _bad_address(f"lmtp.listen[{index}]", address)
     yield from _bad_address("access.listen", settings.access.listen, tcp=False)
     for name, address in (("lmtpd", settings.metrics.lmtpd), ("accessd", settings.metrics.accessd)):
         if address:
-            yield from _bad_address(f"metrics.{name}", address)
+            yield from _bad_address(f"metrics.{name}", address, loopback=True)
     for section, values in (("lmtp", settings.lmtp), ("access", settings.access), ("auth", settings.auth)):
         yield from _bad_numbers(section, values)
     for section, mode in (("lmtp", settings.lmtp.socket_mode), ("access", settings.access.socket_mode)):
@@ -178,7 +211,14 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         except ValueError as error:
             yield f"lmtp.trusted_networks[{index}]: {error}"
     yield from _bad_template("store.path_template", settings.store.path_template)
+    yield from _bad_domains(settings)
+
+
+def _bad_domains(settings: Settings) -> Iterator[str]:
     for name, domain in settings.domains.items():
+        yield from _bad_numbers(f'domains."{name}"', domain)
+        if domain.maildir_subdir is not None:
+            yield from _bad_parts(f'domains."{name}".maildir_subdir', domain.maildir_subdir)
         if domain.path_template is not None:
             yield from _bad_template(f'domains."{name}".path_template', domain.path_template)
 
@@ -188,6 +228,23 @@ def _bad_paths(settings: Settings) -> Iterator[str]:
         yield f"data_dir: must be an absolute path, found {settings.data_dir!r}"
     if settings.domains_dir and not Path(settings.domains_dir).is_absolute():
         yield f"domains_dir: must be an absolute path or empty, found {settings.domains_dir!r}"
+    yield from _bad_parts("store.base_path", settings.store.base_path)
+    yield from _bad_parts("store.maildir_subdir", settings.store.maildir_subdir)
+
+
+def _bad_parts(key: str, path: str) -> Iterator[str]:
+    if any(part in (".", "..") for part in path.split("/")) or re.search(r"[\x00-\x1f\x7f]", path):
+        yield f"{key}: must hold no . or .. and no control character, found {path!r}"
+
+
+def _bad_names(settings: Settings) -> Iterator[str]:
+    if settings.default_domain and _folded_domain(settings.default_domain) is None:
+        yield f"default_domain: is not a domain name, found {settings.default_domain!r}"
+    if settings.postmaster:
+        try:
+            MailboxId.parse(settings.postmaster)
+        except InvalidAddress:
+            yield f"postmaster: must be an address with a domain, found {settings.postmaster!r}"
 
 
 def _bad_numbers(section: str, values: object) -> Iterator[str]:
@@ -196,11 +253,13 @@ def _bad_numbers(section: str, values: object) -> Iterator[str]:
         value: object = getattr(values, field.name)
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
-        if value < 0 or (value == 0 and field.name not in zero_allowed and field.name != "failure_seconds"):
+        if not math.isfinite(value):
+            yield f"{section}.{field.name}: must be a number, found {value}"
+        elif value < 0 or (value == 0 and field.name not in zero_allowed and field.name != "failure_seconds"):
             yield f"{section}.{field.name}: must be above 0, found {value}"
 
 
-def _bad_address(key: str, address: str, *, tcp: bool = True) -> Iterator[str]:
+def _bad_address(key: str, address: str, *, tcp: bool = True, loopback: bool = False) -> Iterator[str]:
     scheme, found, rest = address.partition(":")
     if found and scheme == "unix":
         if not rest.startswith("/") or len(os.fsencode(rest)) > _UNIX_PATH_LIMIT_OCTETS:
@@ -212,12 +271,19 @@ def _bad_address(key: str, address: str, *, tcp: bool = True) -> Iterator[str]:
         yield f"{key}: must be {forms}, found {address!r}"
         return
     try:
-        ipaddress.ip_address(host.strip("[]"))
+        literal = ipaddress.ip_address(host.strip("[]"))
     except ValueError:
         yield f"{key}: needs an IP address before the port, found {address!r}"
+        return
+    if loopback and not literal.is_loopback:
+        yield f"{key}: must be a Unix socket or a loopback address, found {address!r}"
 
 
 def _bad_template(key: str, template: str) -> Iterator[str]:
+    yield from _bad_parts(key, template)
+    if not template:
+        # As in existing installations: none means the local-part.
+        return
     known = {"localpart", "domain", "email"}
     try:
         names = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
