@@ -25,7 +25,7 @@ from msgstore.service.offload import Offload
 from msgstore.service.workers import PoolSettings, supervise
 from msgstore.telemetry.log import configure_logging
 from msgstore.telemetry.metrics import CONTENT_TYPE, MetricsHub
-from msgstore.wiring import CLOCK, AccessParts, build_access
+from msgstore.wiring import CLOCK, AccessParts, build_access, require_data_dir
 
 __all__ = ["main"]
 
@@ -48,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             settings = load_settings(chosen.config)
             configure_logging(form=settings.log.format, level=settings.log.level)
+            require_data_dir(settings)
             peers = Peers.from_settings(settings.access.roles, own_uid=os.geteuid())
             sockets = _listen(settings, owned)
             page = _page_listener(settings, owned)
@@ -129,7 +130,7 @@ class _Worker:
                 await serving
                 for chore in chores:
                     chore.cancel()
-            self._channel.send_snapshot(parts.metrics.snapshot())
+            self._channel.send_snapshot(parts.snapshot())
         finally:
             loop.remove_reader(self._channel.socket)
             self._offload.close()
@@ -155,7 +156,7 @@ class _Worker:
 
     async def _report(self, parts: AccessParts) -> None:
         while True:
-            await self._offload.run(lambda: self._channel.send_snapshot(parts.metrics.snapshot()))
+            await self._offload.run(lambda: self._channel.send_snapshot(parts.snapshot()))
             await asyncio.sleep(SNAPSHOT_SECONDS)
 
 

@@ -23,7 +23,7 @@ from msgstore.service.offload import Offload
 from msgstore.service.workers import PoolSettings, supervise
 from msgstore.telemetry.log import configure_logging
 from msgstore.telemetry.metrics import CONTENT_TYPE, MetricsHub
-from msgstore.wiring import DeliveryParts, build_delivery, host_name
+from msgstore.wiring import DeliveryParts, build_delivery, host_name, require_data_dir
 
 __all__ = ["main"]
 
@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             settings = load_settings(chosen.config)
             configure_logging(form=settings.log.format, level=settings.log.level)
+            require_data_dir(settings)
             sockets = _listen(settings, owned)
             page = _page_listener(settings, owned)
         except ConfigError as error:
@@ -117,7 +118,7 @@ async def _serve(settings: Settings, sockets: Sequence[socket], channel: WorkerC
         for chore in chores:
             chore.cancel()
         await asyncio.gather(*chores, return_exceptions=True)
-        channel.send_snapshot(parts.metrics.snapshot())
+        channel.send_snapshot(parts.snapshot())
     finally:
         loop.remove_reader(channel.socket)
         offload.close()
@@ -126,7 +127,7 @@ async def _serve(settings: Settings, sockets: Sequence[socket], channel: WorkerC
 
 async def _report(channel: WorkerChannel, parts: DeliveryParts, offload: Offload) -> None:
     while True:
-        await offload.run(lambda: channel.send_snapshot(parts.metrics.snapshot()))
+        await offload.run(lambda: channel.send_snapshot(parts.snapshot()))
         await asyncio.sleep(SNAPSHOT_SECONDS)
 
 

@@ -15,14 +15,25 @@ from msgstore.crypto.password import PROFILES
 from msgstore.delivery.agent import Agent
 from msgstore.delivery.filter import DetailFilter
 from msgstore.delivery.resolve import Resolver
+from msgstore.model.errors import ConfigError, DirectoryUnavailable
 from msgstore.model.interfaces import AuthProvider, DeliveryAgent, MessageStore
 from msgstore.store.maildir.layout import Layout
 from msgstore.store.maildir.store import MaildirStore
 from msgstore.store.memory import MemoryStore
 from msgstore.telemetry.counters import AccessEvents, DeliveryEvents
+from msgstore.telemetry.log import logger
 from msgstore.telemetry.metrics import Metrics
 
-__all__ = ["AccessParts", "DeliveryParts", "SystemClock", "build_access", "build_delivery", "build_store", "host_name"]
+__all__ = [
+    "AccessParts",
+    "DeliveryParts",
+    "SystemClock",
+    "build_access",
+    "build_delivery",
+    "build_store",
+    "host_name",
+    "require_data_dir",
+]
 
 
 class SystemClock:
@@ -39,6 +50,8 @@ class SystemClock:
 
 CLOCK: Final = SystemClock()
 
+log = logger(__name__)
+
 _LAYOUT_SECONDS: Final = 1.0
 
 
@@ -51,6 +64,10 @@ class DeliveryParts:
     directory: Directory
     metrics: Metrics
     events: DeliveryEvents
+
+    def snapshot(self) -> bytes:
+        """Give what was counted; a domain hosted since the start has its series from now on."""
+        return _snapshot(self.metrics, self.directory)
 
     def close(self) -> None:
         """Give back descriptors and files."""
@@ -67,9 +84,47 @@ class AccessParts:
     metrics: Metrics
     events: AccessEvents
 
+    def snapshot(self) -> bytes:
+        """Give what was counted; a domain hosted since the start has its series from now on."""
+        return _snapshot(self.metrics, self.directory)
+
     def close(self) -> None:
         """Give back descriptors and files."""
         self.store.close()
+
+
+def _snapshot(metrics: Metrics, directory: Directory) -> bytes:
+    try:
+        metrics.set_domains(directory.domains.names())
+    except DirectoryUnavailable as error:
+        # What was counted is told all the same.
+        log.warning("metrics.domains_unknown", why=str(error))
+    return metrics.snapshot()
+
+
+def require_data_dir(settings: Settings) -> None:
+    """Look at the data directory before a daemon starts: where it cannot be used, starting again does not help.
+
+    Raises:
+        ConfigError: it is missing, no directory, or this process may not work in it.
+    """
+    if settings.store.backend == "memory":
+        return
+    places = {"data_dir": settings.data_dir, "domains_dir": settings.domains_dir}
+    faults: list[str] = []
+    for key, place in places.items():
+        if not place:
+            continue
+        try:
+            with os.scandir(place):
+                pass
+        except OSError as error:
+            faults.append(f"{key}: {place}: {error.strerror}")
+            continue
+        if key == "data_dir" and not os.access(place, os.W_OK | os.X_OK):
+            faults.append(f"{key}: {place}: this process (uid {os.geteuid()}) may not write there")
+    if faults:
+        raise ConfigError(tuple(faults))
 
 
 def build_delivery(settings: Settings) -> DeliveryParts:

@@ -93,3 +93,47 @@ def test_the_page_is_what_prometheus_reads() -> None:
     assert families["msgstore_delivery_duration_seconds"].type == "histogram"
     assert families["process_resident_memory_bytes"].samples[0].value > 1_000_000
     assert families["process_open_fds"].samples[0].value > 2
+
+
+def test_the_page_holds_the_four_metrics_and_what_a_daemon_is_doing_and_nothing_else() -> None:
+    metrics = Metrics(service="lmtpd")
+    metrics.set_domains(["example.com"])
+
+    types = sorted(re.findall(r"^# TYPE (\S+) (\S+)$", page_of(metrics), re.MULTILINE))
+
+    assert types == [
+        ("msgstore_auth_attempts_total", "counter"),
+        ("msgstore_deliveries_total", "counter"),
+        ("msgstore_delivery_duration_seconds", "histogram"),
+        ("msgstore_delivery_size_bytes", "histogram"),
+        ("msgstore_lmtpd_current", "gauge"),
+        ("msgstore_lmtpd_events_total", "counter"),
+        ("msgstore_workers", "gauge"),
+        ("process_cpu_seconds_total", "counter"),
+        ("process_open_fds", "gauge"),
+        ("process_resident_memory_bytes", "gauge"),
+        ("process_start_time_seconds", "gauge"),
+    ]
+
+
+def test_a_domain_hosted_later_has_its_series_and_a_removed_one_counts_as_other() -> None:
+    metrics = Metrics(service="lmtpd")
+    metrics.set_domains(["old.example"])
+    metrics.count_auth(domain="old.example", success=True)
+
+    metrics.set_domains(["new.example"])
+    metrics.count_auth(domain="old.example", success=True)
+    metrics.count_auth(domain="new.example", success=True)
+
+    page = page_of(metrics)
+    for domain in ("old.example", "new.example", "other"):
+        assert value_of(page, f'msgstore_auth_attempts_total{{domain="{domain}",status="success"}}') == 1
+
+
+def test_however_many_domains_come_and_go_there_are_a_thousand_labels() -> None:
+    metrics = Metrics(service="lmtpd")
+
+    for turn in range(3):
+        metrics.set_domains([f"d{number}.turn{turn}.example" for number in range(700)])
+
+    assert len(set(re.findall(r'_auth_attempts_total{domain="([^"]*)"', page_of(metrics)))) == 1000

@@ -26,8 +26,8 @@ CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 OTHER_DOMAIN: Final = "other"
 """Stands for every domain that is not hosted here."""
 
-_MAX_DOMAINS: Final = 1000
-"""Hosted domains with a label of their own; a scrape must stay below a second."""
+_MAX_LABELS: Final = 1000
+"""Hosted domains with a label of their own, ``other`` included; a scrape must stay below a second."""
 
 _DELIVERY_STATUSES: Final = ("success", "rejected", "failed")
 _AUTH_STATUSES: Final = ("success", "failed")
@@ -48,6 +48,9 @@ class Metrics:
         self.service: Final = service
         self._registry = CollectorRegistry()
         self._domains: frozenset[str] = frozenset()
+        self._labelled: frozenset[str] = frozenset()
+        """Every domain that ever had series; they last as long as the process."""
+
         own = self._registry
         self._deliveries = Counter(
             "msgstore_deliveries", "Total message deliveries, one per recipient", ["domain", "status"], registry=own
@@ -73,14 +76,19 @@ class Metrics:
 
     def set_domains(self, domains: Iterable[str]) -> None:
         """Say which domains are hosted; their series exist from now on."""
-        wanted = frozenset(sorted(domains)[:_MAX_DOMAINS])
-        for domain in sorted(wanted | {OTHER_DOMAIN}):
+        hosted = frozenset(domains)
+        # Those that have a label keep it: series that end and begin again look like a restart.
+        kept = self._labelled & hosted
+        free = _MAX_LABELS - len(self._labelled | {OTHER_DOMAIN})
+        wanted = kept | frozenset(sorted(hosted - kept)[:free])
+        for domain in sorted((wanted | {OTHER_DOMAIN}) - self._labelled):
             for status in _DELIVERY_STATUSES:
                 self._deliveries.labels(domain, status)
             self._duration.labels(domain)
             self._size.labels(domain)
             for status in _AUTH_STATUSES:
                 self._auth.labels(domain, status)
+        self._labelled |= wanted | {OTHER_DOMAIN}
         self._domains = wanted
 
     def declare_events(self, events: Iterable[str]) -> None:
@@ -120,7 +128,8 @@ class Metrics:
                 family.name,
                 family.type,
                 family.documentation,
-                [(s.name, dict(s.labels), s.value) for s in family.samples],
+                # When a series began is not asked for, and would be a second gauge beside each of the counters.
+                [(s.name, dict(s.labels), s.value) for s in family.samples if not s.name.endswith("_created")],
             )
             for family in self._registry.collect()
         ]
@@ -174,9 +183,9 @@ def _summed(parts: Sequence[Sequence[tuple[str, str, str, _Samples]]]) -> list[t
             kinds[name] = (kind, text)
             table = sums.setdefault(name, {})
             for sample, labels, value in samples:
-                # The time a series began is the least of all, everything else adds up.
+                # The oldest process is the start of all, everything else adds up.
                 key = (sample, tuple(labels.items()))
-                if sample.endswith("_created") or name.endswith("start_time_seconds"):
+                if name.endswith("start_time_seconds"):
                     table[key] = min(value, table.get(key, value))
                 else:
                     table[key] = table.get(key, 0.0) + value
