@@ -6,15 +6,19 @@ import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import rich_click as click
+from click import ClickException, UsageError
 
 from msgstore.admin import demo, doctor, domains, mail, settings, users
 from msgstore.admin.console import EX_SOFTWARE, EX_USAGE, Console, exit_code, pass_console
 from msgstore.model.errors import MsgstoreError
 
 __all__ = ["cli", "main"]
+
+EX_ABORTED: Final = 130
+"""As a shell reports an end by Ctrl-C."""
 
 
 @click.group(cls=click.RichGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -68,21 +72,21 @@ def main() -> None:
     arguments, as_json = _without_json(sys.argv[1:])
     try:
         code = cli.main(args=arguments, prog_name="msgstore", standalone_mode=False)
-    except click.UsageError as error:
-        error.show()
-        sys.exit(EX_USAGE)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(EX_SOFTWARE)
+    except SystemExit as end:
+        # 2 is click's word for a group without a verb; it has shown the verbs.
+        sys.exit(EX_USAGE if end.code == 2 else end.code)
     except click.Abort:
-        sys.exit(130)
+        sys.exit(_complain("Aborted", "nothing was done", EX_ABORTED, as_json=as_json))
     except BrokenPipeError:
         # The reader of a pipe left; nothing is wrong here.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except (MsgstoreError, OSError) as error:
-        _complain(error, as_json=as_json)
-        sys.exit(exit_code(error))
+    except ClickException as error:
+        code = EX_USAGE if isinstance(error, UsageError) else EX_SOFTWARE
+        sys.exit(_complain(type(error).__name__, _sentence(error), code, as_json=as_json))
+    # The outermost frame of a command: an operator reads a sentence, never a trace.
+    except Exception as error:  # noqa: BLE001
+        sys.exit(_complain(type(error).__name__, _reason(error), exit_code(error), as_json=as_json))
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -94,12 +98,30 @@ def _without_json(arguments: list[str]) -> tuple[list[str], bool]:
     return (["--json"] if as_json else []) + before + arguments[end:], as_json
 
 
-def _complain(error: BaseException, *, as_json: bool) -> None:
+def _complain(kind: str, text: str, code: int, *, as_json: bool) -> int:
+    """Say what went wrong, in JSON where the result would have stood, and give the exit code."""
     if as_json:
-        click.echo(json.dumps({"error": type(error).__name__, "text": str(error)}, ensure_ascii=False), err=True)
-        return
-    for line in str(error).splitlines() or [type(error).__name__]:
+        click.echo(json.dumps({"error": kind, "text": text, "code": code}))
+        return code
+    for line in text.splitlines() or [kind]:
         click.echo(f"msgstore: {line}", err=True)
+    return code
+
+
+def _sentence(error: ClickException) -> str:
+    text = " ".join(error.format_message().split())
+    context = error.ctx if isinstance(error, UsageError) else None
+    if context is None or type(error) is UsageError:
+        return text
+    return f"{text.rstrip('.')}; see `{context.command_path} --help`"
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    if isinstance(error, OSError | MsgstoreError):
+        return str(error)
+    return f"this is a fault of msgstore itself: {type(error).__name__}: {error}"
 
 
 if __name__ == "__main__":

@@ -3,11 +3,14 @@
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import rich_click as click
+from click import confirm as ask
+from click import prompt
 
 from msgstore.auth.directory import Directory
 from msgstore.auth.domains import Domains
@@ -18,6 +21,8 @@ from msgstore.model.errors import (
     ConfigError,
     DirectoryUnavailable,
     DomainNotHosted,
+    FolderNotFound,
+    InvalidFolderName,
     MailboxNotFound,
     MessageNotFound,
     MsgstoreError,
@@ -33,10 +38,11 @@ __all__ = [
     "EX_USAGE",
     "Console",
     "Row",
+    "confirm",
     "exit_code",
+    "hand_over",
     "pass_console",
     "read_password",
-    "service_owner",
 ]
 
 EX_USAGE: Final = 64
@@ -45,6 +51,7 @@ EX_NOUSER: Final = 67
 EX_NOHOST: Final = 68
 EX_SOFTWARE: Final = 70
 EX_TEMPFAIL: Final = 75
+EX_NOPERM: Final = 77
 EX_CONFIG: Final = 78
 """sysexits.h, as the contract with operators' scripts."""
 
@@ -79,14 +86,23 @@ class Console:
             self._directory = Directory(self.settings, Domains(self.settings))
         return self._directory
 
-    def store(self) -> MessageStore:
-        """Open the store; the caller closes it."""
-        return build_store(self.settings, self.directory)
+    @contextmanager
+    def store(self) -> Generator[MessageStore]:
+        """Open the store for the time of the block.
+
+        Root acts as the owner of the data directory meanwhile: files of root's in a Maildir would lock the daemons out.
+        """
+        with _acting_for_owner_of(Path(self.settings.data_dir)):
+            store = build_store(self.settings, self.directory)
+            try:
+                yield store
+            finally:
+                store.close()
 
     def table(self, rows: Sequence[Row], columns: Sequence[str]) -> None:
         """Print rows: aligned columns for people, an array of objects for programs."""
         if self.as_json:
-            click.echo(json.dumps([dict(row) for row in rows], ensure_ascii=False))
+            click.echo(json.dumps([dict(row) for row in rows]))
             return
         shown = [[_text(row.get(column)) for column in columns] for row in rows]
         widths = [max(len(column), *(len(line[at]) for line in shown), 0) for at, column in enumerate(columns)]
@@ -95,7 +111,7 @@ class Console:
 
     def done(self, sentence: str, /, **facts: Value) -> None:
         """Say what was done: a sentence for people, the facts for programs."""
-        click.echo(json.dumps(facts, ensure_ascii=False) if self.as_json else sentence)
+        click.echo(json.dumps(facts) if self.as_json else sentence)
 
     def note(self, text: str) -> None:
         """Say something beside the result; on standard error, not at all for programs."""
@@ -123,7 +139,7 @@ def read_password(*, from_stdin: bool, twice: bool = True) -> bytearray:
     if from_stdin:
         given = sys.stdin.buffer.readline(1026).rstrip(b"\r\n")
     elif sys.stdin.isatty():
-        given = str(click.prompt("Password", hide_input=True, confirmation_prompt=twice)).encode()
+        given = str(prompt("Password", hide_input=True, confirmation_prompt=twice, err=True)).encode()
     else:
         raise click.UsageError("give the password on standard input with --password-stdin")
     if not 0 < len(given) <= 1024:
@@ -131,13 +147,28 @@ def read_password(*, from_stdin: bool, twice: bool = True) -> bytearray:
     return bytearray(given)
 
 
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something that cannot be undone, unless ``yes`` was given.
+
+    Raises:
+        click.UsageError: nobody is there to be asked.
+        click.Abort: the answer is no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{question} Nobody is there to be asked; say --yes")
+    ask(question, abort=True, err=True)
+
+
 def exit_code(error: BaseException) -> int:
     """Choose the exit code of sysexits.h for an error."""
     kinds: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], int], ...] = (
         (ConfigError, EX_CONFIG),
-        (AddressError, EX_DATAERR),
-        ((UserNotFound, MailboxNotFound, MessageNotFound), EX_NOUSER),
+        ((AddressError, InvalidFolderName), EX_DATAERR),
+        ((UserNotFound, MailboxNotFound, FolderNotFound, MessageNotFound), EX_NOUSER),
         (DomainNotHosted, EX_NOHOST),
+        (PermissionError, EX_NOPERM),
         ((DirectoryUnavailable, Overloaded, OSError), EX_TEMPFAIL),
     )
     for kind, code in kinds:
@@ -146,10 +177,17 @@ def exit_code(error: BaseException) -> int:
     return EX_TEMPFAIL if isinstance(error, MsgstoreError) and error.is_temporary else EX_SOFTWARE
 
 
-def service_owner() -> tuple[int, int] | None:
-    """Give uid and gid of the service user when root has to hand files over; None otherwise."""
+def hand_over(place: Path) -> None:
+    """Give a directory that root has made to whoever owns the one around it, or to the service user."""
     if os.geteuid() != 0:
-        return None
+        return
+    around = place.parent.stat()
+    owner = (around.st_uid, around.st_gid) if around.st_uid else _service_owner()
+    if owner is not None:
+        os.chown(place, *owner)
+
+
+def _service_owner() -> tuple[int, int] | None:
     import pwd  # noqa: PLC0415 (only root needs it)
 
     try:
@@ -157,3 +195,19 @@ def service_owner() -> tuple[int, int] | None:
     except KeyError:
         return None
     return entry.pw_uid, entry.pw_gid
+
+
+@contextmanager
+def _acting_for_owner_of(place: Path) -> Generator[None]:
+    owner = place.stat() if os.geteuid() == 0 and place.is_dir() else None
+    if owner is None or owner.st_uid == 0:
+        yield
+        return
+    group = os.getegid()
+    os.setegid(owner.st_gid)
+    os.seteuid(owner.st_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)

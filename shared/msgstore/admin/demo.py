@@ -1,6 +1,7 @@
 """``msgstore demo``: both daemons on real sockets, without root, one message through the whole house."""
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -77,21 +78,29 @@ def _show(console: Console, place: Path) -> None:
 
 
 def _settings(place: Path) -> str:
+    # JSON spells a string as TOML does.
+    mail, lmtp, access, lmtpd_page, accessd_page = (
+        json.dumps(text, ensure_ascii=False)
+        for text in (
+            f"{place}/mail",
+            *(f"unix:{place}/{name}.sock" for name in ("lmtp", "access", "lmtpd-metrics", "accessd-metrics")),
+        )
+    )
     return f"""# Made by `msgstore demo`.
-data_dir = "{place}/mail"
+data_dir = {mail}
 postmaster = "{_USERS[0]}"
 
 [lmtp]
-listen = ["unix:{place}/lmtp.sock"]
+listen = [{lmtp}]
 hostname = "demo.example.com"
 workers = 1
 
 [access]
-listen = "unix:{place}/access.sock"
+listen = {access}
 
 [metrics]
-lmtpd = "unix:{place}/lmtpd-metrics.sock"
-accessd = "unix:{place}/accessd-metrics.sock"
+lmtpd = {lmtpd_page}
+accessd = {accessd_page}
 """
 
 

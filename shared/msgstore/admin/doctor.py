@@ -86,11 +86,8 @@ def _data_dir(console: Console, place: Path) -> Iterator[Finding]:
 
 def _health(console: Console) -> Finding:
     try:
-        store = console.store()
-        try:
+        with console.store() as store:
             store.check_health()
-        finally:
-            store.close()
     except (MsgstoreError, OSError) as error:
         return Finding(state="failed", what="writing mail", text=str(error))
     return Finding(state="ok", what="writing mail", text="a file could be written, synced and removed")
@@ -115,6 +112,14 @@ def _domains(console: Console) -> Iterator[Finding]:
 
 
 def _users(console: Console, name: str) -> Finding:
+    try:
+        return _users_found(console, name)
+    except MsgstoreError as error:
+        # One domain in trouble must not hide the others.
+        return Finding(state="failed", what=name, text=str(error))
+
+
+def _users_found(console: Console, name: str) -> Finding:
     if not (Path(console.directory.domains.root) / name).is_dir():
         return Finding(state="warning", what=name, text="has no directory and so no users yet")
     with console.directory.editing(name) as (file, directory):

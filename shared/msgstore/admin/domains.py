@@ -6,9 +6,10 @@ from typing import Final
 
 import rich_click as click
 
-from msgstore.admin.console import Console, Row, pass_console, service_owner
-from msgstore.model.address import MailboxId, fold_domain
-from msgstore.model.errors import DomainNotHosted
+from msgstore.admin.console import Console, Row, hand_over, pass_console
+from msgstore.auth.domains import is_domain_name
+from msgstore.model.address import fold_domain
+from msgstore.model.errors import DomainNotHosted, InvalidAddress
 
 __all__ = ["add_domain", "commands"]
 
@@ -19,15 +20,19 @@ def domain() -> None:
 
 
 def add_domain(console: Console, name: str) -> str:
-    """Make the directory of a domain, durably; harmless when it is there.  Gives the folded name."""
-    folded = MailboxId("x", fold_domain(name)).domain
+    """Make the directory of a domain, durably; harmless when it is there.  Gives the folded name.
+
+    Raises:
+        InvalidAddress: it is not a domain name.
+    """
+    folded = fold_domain(name)
+    if not is_domain_name(folded):
+        raise InvalidAddress(name, "is not a domain name")
     root = Path(console.directory.domains.root)
-    owner = service_owner()
     for place in (root, root / folded):
         if not place.is_dir():
             place.mkdir(mode=0o700, parents=True)
-            if owner is not None:
-                os.chown(place, *owner)
+            hand_over(place)
             _sync(place.parent)
     console.directory.domains.forget()
     return folded
@@ -69,7 +74,7 @@ def _count_users(console: Console, name: str) -> int:
 @click.argument("name")
 @pass_console
 def remove(console: Console, name: str) -> None:
-    """Stop hosting a domain.  Refused while it has users; mail of removed users stays in the data directory."""
+    """Stop hosting a domain.  Refused while its directory holds users, mail or anything else of value."""
     folded = fold_domain(name)
     if not console.directory.domains.is_hosted(folded):
         raise DomainNotHosted(f"{folded} is not hosted")
@@ -78,12 +83,12 @@ def remove(console: Console, name: str) -> None:
     if _count_users(console, folded):
         raise click.UsageError(f"{folded} still has users; remove them first")
     place = Path(console.directory.domains.root) / folded
+    others = sorted(entry.name for entry in place.iterdir() if entry.name not in _OWN_FILES)
+    if others:
+        raise click.UsageError(f"{place} still holds {', '.join(others[:5])}; move that away first")
     for name_left in _OWN_FILES:
         (place / name_left).unlink(missing_ok=True)
-    try:
-        place.rmdir()
-    except OSError as error:
-        raise click.ClickException(f"{place} still holds files; move them away first") from error
+    place.rmdir()
     _sync(place.parent)
     console.done(f"{folded} is not hosted any more", domain=folded)
 

@@ -19,6 +19,9 @@ from msgstore.model.message import as_uid
 
 __all__ = ["commands", "send_over_lmtp"]
 
+_REPLY_SECONDS: Final = 300.0
+"""Longest wait for one reply; the server answers after its own delivery deadline, 240 seconds, at the latest."""
+
 FOLDER: Final = click.option("--folder", default="INBOX", show_default=True, help="Levels are separated by /.")
 
 
@@ -35,13 +38,10 @@ def message() -> None:
 @contextmanager
 def _mailbox(console: Console, address: str) -> Generator[tuple[MessageStore, MailboxId]]:
     mailbox = console.directory.find(parse_address(address)).user.mailbox
-    store = console.store()
-    try:
+    with console.store() as store:
         if not store.mailbox_exists(mailbox):
             raise MailboxNotFound(f"{mailbox} has no mail yet")
         yield store, mailbox
-    finally:
-        store.close()
 
 
 @folder.command("list")
@@ -115,6 +115,9 @@ def show_message(console: Console, address: str, uid: int, folder: str) -> None:
 @pass_console
 def send_test(console: Console, address: str, reverse_path: str) -> None:
     """Hand a small message over to the running lmtpd and show its reply."""
+    parse_address(address)
+    if reverse_path:
+        parse_address(reverse_path)
     text = send_over_lmtp(console.settings.lmtp.listen[0], [address], reverse_path=reverse_path)[address]
     code = int(text[:3])
     console.done(f"{address}: {text}", address=address, code=code, text=text[4:])
@@ -130,11 +133,15 @@ def send_over_lmtp(listen: str, addresses: list[str], *, reverse_path: str = "")
     """
     scheme, _, place = listen.partition(":")
     host, _, port = place.rpartition(":")
-    client = smtplib.LMTP(place) if scheme == "unix" else smtplib.LMTP(host.strip("[]"), int(port))
+    # Without a name of its own, smtplib would ask the network for one.
+    client = smtplib.LMTP("", 0, "localhost", timeout=_REPLY_SECONDS)
+    client.command_encoding = "utf-8"
     replies: dict[str, str] = {}
     try:
+        _expect(client.connect(place) if scheme == "unix" else client.connect(host.strip("[]"), int(port)), 220)
         client.ehlo_or_helo_if_needed()
-        _expect(client.docmd(f"MAIL FROM:<{reverse_path}>"))
+        is_ascii = all(text.isascii() for text in (reverse_path, *addresses))
+        _expect(client.docmd(f"MAIL FROM:<{reverse_path}>{'' if is_ascii else ' SMTPUTF8'}"))
         for address in addresses:
             code, text = client.docmd(f"RCPT TO:<{address}>")
             if code != 250:
@@ -147,8 +154,9 @@ def send_over_lmtp(listen: str, addresses: list[str], *, reverse_path: str = "")
                 code, text = client.getreply()
                 replies[address] = f"{code} {text.decode('utf-8', 'replace')}"
         client.quit()
-    except smtplib.SMTPException as error:
-        raise ConnectionError(f"lmtpd at {listen}: {error}") from error
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise ConnectionError(f"lmtpd at {listen}: {why}; is it running?") from error
     finally:
         client.close()
     return replies

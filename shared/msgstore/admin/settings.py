@@ -4,14 +4,15 @@ import json
 import os
 import socket
 import sys
+import tomllib
 from pathlib import Path
 from typing import Final
 
 import rich_click as click
 
-from msgstore.admin.console import Console, pass_console, read_password, service_owner
-from msgstore.admin.users import add_user, generated_password
-from msgstore.config.loader import find_config, json_schema, plain, to_toml
+from msgstore.admin.console import Console, hand_over, pass_console, read_password
+from msgstore.admin.users import add_user, generated_password, has_user, new_mailbox
+from msgstore.config.loader import find_config, json_schema, plain, settings_from, to_toml
 from msgstore.model.address import MailboxId
 
 __all__ = ["commands"]
@@ -36,7 +37,7 @@ def check(console: Console) -> None:
 def show(console: Console) -> None:
     """Show all settings, defaults included."""
     if console.as_json:
-        click.echo(json.dumps(plain(console.settings), ensure_ascii=False))
+        click.echo(json.dumps(plain(console.settings)))
     else:
         click.echo(to_toml(console.settings), nl=False)
 
@@ -71,11 +72,21 @@ def setup(
     MailboxId.parse(address)
     fresh = not file.exists()
     if fresh:
-        _write_config(file, _first_lines(address, data_dir, run_dir, hostname or socket.gethostname()))
+        text = _first_lines(address, data_dir, run_dir, hostname or socket.gethostname())
+        # Nothing is written that could not be read afterwards.
+        new_mailbox(address, settings_from(tomllib.loads(text)).auth.detail_separator)
+        if run_dir is not None:
+            run_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+        _write_config(file, text)
     elif data_dir or run_dir or hostname:
         raise click.UsageError(f"{file} exists; change the settings there")
     console = Console(file, as_json=console.as_json)
     _make_data_dir(Path(console.settings.data_dir))
+    mailbox = new_mailbox(address, console.settings.auth.detail_separator)
+    if has_user(console, mailbox):
+        text = f"{mailbox} is there already; its password was not changed"
+        console.done(text, config=str(file), mailbox=str(mailbox), password=None)
+        return
     made = not password_stdin and not sys.stdin.isatty()
     password = generated_password() if made else read_password(from_stdin=password_stdin)
     mailbox = add_user(console, address, password)
@@ -87,18 +98,22 @@ def setup(
 
 def _first_lines(address: str, data_dir: Path | None, run_dir: Path | None, hostname: str) -> str:
     lines = ["# Every key is optional; `msgstore config show` prints all of them with their values.", ""]
-    lines.append(f"data_dir = {json.dumps(str(_absolute(data_dir) if data_dir else Path('/var/lib/msgstore')))}")
+    lines.append(f"data_dir = {_quoted(str(_absolute(data_dir) if data_dir else Path('/var/lib/msgstore')))}")
     lines += [
-        f"postmaster = {json.dumps(address, ensure_ascii=False)}",
+        f"postmaster = {_quoted(address)}",
         "",
         "[lmtp]",
-        f"hostname = {json.dumps(hostname)}",
+        f"hostname = {_quoted(hostname)}",
     ]
     if run_dir is not None:
-        run = _absolute(run_dir)
-        run.mkdir(mode=0o750, parents=True, exist_ok=True)
-        lines += [f'listen = ["unix:{run}/lmtp.sock"]', "", "[access]", f'listen = "unix:{run}/access.sock"']
+        lmtp, access = (f"unix:{_absolute(run_dir)}/{name}.sock" for name in ("lmtp", "access"))
+        lines += [f"listen = [{_quoted(lmtp)}]", "", "[access]", f"listen = {_quoted(access)}"]
     return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    # JSON spells a string as TOML does, as long as nothing is written as a pair of surrogates.
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _absolute(path: Path) -> Path:
@@ -117,9 +132,7 @@ def _make_data_dir(place: Path) -> None:
     if place.is_dir():
         return
     place.mkdir(mode=0o700, parents=True)
-    owner = service_owner()
-    if owner is not None:
-        os.chown(place, *owner)
+    hand_over(place)
 
 
 commands: Final = (config, setup)

@@ -5,16 +5,17 @@ from typing import Final
 
 import rich_click as click
 
-from msgstore.admin.console import Console, Row, pass_console, read_password
+from msgstore.admin.console import Console, Row, confirm, pass_console, read_password
 from msgstore.admin.domains import add_domain
 from msgstore.auth.directory import Account
+from msgstore.auth.domains import is_domain_name
 from msgstore.auth.passwd import PasswdEntry
 from msgstore.crypto.password import PROFILES, hash_password
 from msgstore.model.address import MailboxId, fold_domain, fold_local_part, parse_address
 from msgstore.model.errors import InvalidAddress, UserNotFound
 from msgstore.model.folder import INBOX
 
-__all__ = ["add_user", "commands", "generated_password"]
+__all__ = ["add_user", "commands", "generated_password", "has_user", "new_mailbox"]
 
 ADDRESS: Final = click.argument("address")
 PASSWORD: Final = click.option(
@@ -32,6 +33,29 @@ def generated_password() -> bytearray:
     return bytearray("-".join(secrets.token_hex(3)[:5] for _ in range(5)).encode())
 
 
+def new_mailbox(address: str, separator: str) -> MailboxId:
+    """Give the mailbox that an account of this address would have.
+
+    Raises:
+        InvalidAddress: the address has no domain or cannot name a mailbox.
+    """
+    mailbox = MailboxId.parse(address)
+    name = mailbox.local_part
+    if separator and separator in name:
+        raise InvalidAddress(address, f"holds {separator!r}, which separates user and detail")
+    if ":" in name or name.lstrip().startswith("#") or name != name.strip() or not is_domain_name(mailbox.domain):
+        raise InvalidAddress(address, "cannot stand in the password file")
+    return mailbox
+
+
+def has_user(console: Console, mailbox: MailboxId) -> bool:
+    """Whether there is such an account, disabled or not."""
+    if not console.directory.domains.is_hosted(mailbox.domain):
+        return False
+    names = (found.username.rpartition("@")[0] for found in console.directory.users(mailbox.domain))
+    return any(fold_local_part(name) == mailbox.local_part for name in names)
+
+
 def add_user(console: Console, address: str, password: bytearray) -> MailboxId:
     """Make an account and its mailbox; the domain is hosted when this returns.
 
@@ -39,28 +63,15 @@ def add_user(console: Console, address: str, password: bytearray) -> MailboxId:
         InvalidAddress: the address has no domain or cannot name a mailbox.
         click.UsageError: the user exists.
     """
-    wanted = parse_address(address)
-    if wanted.domain is None:
-        raise InvalidAddress(address, "has no domain")
-    separator = console.settings.auth.detail_separator
-    if separator and separator in wanted.local_part:
-        raise InvalidAddress(address, f"holds {separator!r}, which separates user and detail")
-    if ":" in wanted.local_part or wanted.local_part.startswith("#"):
-        raise InvalidAddress(address, "cannot stand in the password file")
-    mailbox = MailboxId(fold_local_part(wanted.local_part), fold_domain(wanted.domain))
+    mailbox = new_mailbox(address, console.settings.auth.detail_separator)
     domain = add_domain(console, mailbox.domain)
     stored = hash_password(password, PROFILES[console.settings.auth.hash_profile])
     entry = PasswdEntry(user=mailbox.local_part, stored_hash=stored, mailbox=mailbox.local_part)
     with console.directory.editing(domain) as (file, directory):
-        file.refresh(directory)
-        if file.find(entry.user) is not None:
+        if not file.add(directory, entry):
             raise click.UsageError(f"{mailbox} exists; use `msgstore user passwd` to change the password")
-        file.put(directory, entry)
-    store = console.store()
-    try:
+    with console.store() as store:
         store.create_mailbox(mailbox)
-    finally:
-        store.close()
     return mailbox
 
 
@@ -71,6 +82,9 @@ def add_user(console: Console, address: str, password: bytearray) -> MailboxId:
 @pass_console
 def add(console: Console, address: str, *, password_stdin: bool, generate: bool) -> None:
     """Make an account, its mailbox and, where needed, its domain."""
+    mailbox = new_mailbox(address, console.settings.auth.detail_separator)
+    if has_user(console, mailbox):
+        raise click.UsageError(f"{mailbox} exists; use `msgstore user passwd` to change the password")
     password = generated_password() if generate else read_password(from_stdin=password_stdin)
     mailbox = add_user(console, address, password)
     shown = password.decode() if generate else None
@@ -131,13 +145,10 @@ def list_users(console: Console, domain: str | None) -> None:
 def show(console: Console, address: str) -> None:
     """Show one account and what its INBOX holds."""
     account = _find(console, address)
-    store = console.store()
-    try:
+    with console.store() as store:
         status = (
             store.folder(account.user.mailbox, INBOX).stat() if store.mailbox_exists(account.user.mailbox) else None
         )
-    finally:
-        store.close()
     facts: dict[str, str | int | bool | None] = {
         "user": account.user.username,
         "mailbox": str(account.user.mailbox),
@@ -151,24 +162,31 @@ def show(console: Console, address: str) -> None:
 @user.command("rm")
 @ADDRESS
 @click.option("--purge", is_flag=True, help="Remove the user's mail too; it cannot be brought back.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_console
-def remove(console: Console, address: str, *, purge: bool) -> None:
+def remove(console: Console, address: str, *, purge: bool, yes: bool) -> None:
     """Remove an account.  Its mail stays unless --purge is given."""
     account = _find(console, address)
+    what = "and all its mail" if purge else "and keep its mail"
+    confirm(f"Remove the account {account.user.mailbox} {what}?", yes=yes)
     with console.directory.editing(account.user.mailbox.domain) as (file, directory):
         file.remove(directory, account.entry.user)
     if purge:
-        store = console.store()
-        try:
+        with console.store() as store:
             store.remove_mailbox(account.user.mailbox)
-        finally:
-            store.close()
     kept = "its mail is gone" if purge else "its mail stays"
     console.done(f"{account.user.mailbox} was removed, {kept}", mailbox=str(account.user.mailbox), purged=purge)
 
 
 def _find(console: Console, address: str) -> Account:
-    account = console.directory.find(parse_address(address))
+    wanted = parse_address(address)
+    account = console.directory.find(wanted)
+    name, _, domain = account.user.username.rpartition("@")
+    if wanted.domain is not None and fold_domain(wanted.domain) != domain:
+        raise UserNotFound(f"{address} is no account; its mail goes to {account.user.mailbox}")
+    if account.detail is None and fold_local_part(name) != fold_local_part(wanted.local_part):
+        # A postmaster without an account is somebody else: changes are not meant for them.
+        raise UserNotFound(f"{address} is no account; its mail goes to {account.user.mailbox}")
     if account.detail is not None:
         raise UserNotFound(f"{address} has a detail; name the user alone")
     return account

@@ -147,7 +147,10 @@ class Domains:
 
     def _table(self, names: tuple[str, ...], file: str) -> Table:
         found = self._at(names, lambda directory: read_small(directory, file))
-        return {} if found is None else tomllib.loads(found[0].decode("utf-8"))
+        try:
+            return {} if found is None else tomllib.loads(found[0].decode("utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{'/'.join((self.root, *names, file))}: {error}") from error
 
     def _at(self, names: tuple[str, ...], look: Callable[[int], _T | None]) -> _T | None:
         try:

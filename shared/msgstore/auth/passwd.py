@@ -111,6 +111,16 @@ class PasswdFile:
         """Give all users read last, by name."""
         return tuple(sorted(self._exact.values(), key=lambda entry: entry.user))
 
+    def add(self, directory: int, entry: PasswdEntry) -> bool:
+        """Add a user, durably; False, and nothing changes, when there is one of that name in any case."""
+        with locked(directory):
+            self.refresh(directory)
+            if self.find(entry.user) is not None:
+                return False
+            self._write(directory, entry.user, entry)
+        self.refresh(directory)
+        return True
+
     def put(self, directory: int, entry: PasswdEntry) -> None:
         """Add a user or change one with the same name, durably; other lines stay as they are."""
         self._edit(directory, entry.user, entry)
