@@ -9,7 +9,7 @@ from msgstore.access.codes import AccessError
 from msgstore.access.shapes import LoginArgs, LoginResult, QuotaShape, SaslStartArgs, VerifyArgs, VerifyResult
 from msgstore.model.address import fold_local_part, parse_address, split_detail
 from msgstore.model.envelope import ClientIdentity
-from msgstore.model.errors import InvalidAddress, Overloaded
+from msgstore.model.errors import AuthFailed, InvalidAddress, Overloaded
 from msgstore.model.interfaces import AuthProvider, MessageStore
 from msgstore.model.user import User
 from msgstore.telemetry.log import logger
@@ -148,6 +148,7 @@ async def _authenticate(call: Call, args: VerifyArgs, *, wants_key: bool) -> Use
         service=args.service,
         client=args.client_address,
         error=type(trouble).__name__,
+        why=trouble.reason if isinstance(trouble, AuthFailed) else None,
         trace=call.checked.options.trace,
     )
     moment = call.arrived + call.services.login.failure_seconds

@@ -210,3 +210,16 @@ async def test_a_maildrop_that_another_process_holds_is_locked_and_free_for_the_
 
     assert code_of(refused) == "LOCKED"
     assert cast("dict[str, object]", opened.result)["messages"] == 1
+
+
+async def test_a_failed_login_is_one_line_with_its_reason_and_no_password(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with room(tmp_path, login=LoginRules(failure_seconds=0.01)) as place, wire(place) as peer:
+        await peer.ask("rpc.hello", {})
+        await peer.ask("auth.login", {"user": "alice@example.org", "password": "hunter3", "service": "pop3"})
+
+    told = [line for line in capsys.readouterr().err.splitlines() if "alice" in line]
+    assert len(told) == 1
+    assert 'access.login_failed user=alice@example.org service=pop3 error=AuthFailed why="wrong password"' in told[0]
+    assert "hunter3" not in told[0]

@@ -148,3 +148,12 @@ def test_no_failure_is_answered_without_the_cost_of_a_check(tmp_path: Path, name
 
     # 32 MiB three times take over 30 ms anywhere; an answer without them takes a few.
     assert time.thread_time() - began > 0.015
+
+
+def test_a_failure_is_logged_by_the_caller_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    provider, _ = provider_in(tmp_path)
+
+    with pytest.raises(AuthFailed):
+        provider.authenticate("alice@example.com", bytearray(b"wrong"), CLIENT)
+
+    assert capsys.readouterr().err == ""
