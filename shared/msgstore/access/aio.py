@@ -141,7 +141,10 @@ class AccessClient:
                     sent = True
                 answer = await answered
         except (asyncio.CancelledError, TimeoutError) as error:
-            if sent:
+            if answered.done() and not answered.cancelled() and answered.exception() is None:
+                # The answer came in the turn of the loop in which the caller gave up.
+                _drop(answered.result())
+            elif sent:
                 self._give_up(call_id)
             else:
                 # Perhaps a part of the frame is on its way, and nothing can follow half a frame.
@@ -184,8 +187,8 @@ class AccessClient:
             waiting = self._waiting.get(item.id)
             if waiting is not None and not waiting.done():
                 waiting.set_result(item)
-            elif item.descriptor is not None:
-                os.close(item.descriptor)
+            else:
+                _drop(item)
         if not octets:
             self._end(self._conversation.fatal or AccessError("GOING_AWAY", "the server closed the connection"))
 
@@ -200,6 +203,11 @@ class AccessClient:
         for waiting in self._waiting.values():
             if not waiting.done():
                 waiting.set_exception(why)
+
+
+def _drop(answer: Answer) -> None:
+    if answer.descriptor is not None:
+        os.close(answer.descriptor)
 
 
 class Session:
