@@ -231,11 +231,13 @@ def seen_in(target: Target, uid: Uid) -> MessageInfo | None:
     """Give what a view knows of a message; None without a view.
 
     Raises:
-        AccessError: NO_MESSAGE where the view does not hold it.
+        AccessError: EXPUNGED or NO_MESSAGE where the view does not hold it.
     """
     if target.view is None:
         return None
     info = target.view.messages.get(uid)
+    if info is None and uid < target.view.status.uidnext:
+        raise AccessError("EXPUNGED", "the message is gone")
     if info is None:
         raise AccessError("NO_MESSAGE", "the maildrop held no such message when it was opened")
     return info
@@ -356,12 +358,14 @@ def _walk(folder: Folder, after: int, ranges: Sequence[UidRange] | None, step: i
     for first, last in ranges if ranges is not None else ((1, 2**32 - 1),):
         cursor = max(after, first - 1)
         while cursor < last:
-            rows = folder.list(after_uid=cursor, limit=step)
+            # A range of few uids has no more rows than that, and rows above it would be read for nothing.
+            asked = min(step, last - cursor)
+            rows = folder.list(after_uid=cursor, limit=asked)
             for info in rows:
                 if info.uid > last:
                     break
                 yield info
-            if len(rows) < step:
+            if len(rows) < asked:
                 break
             cursor = rows[-1].uid
 

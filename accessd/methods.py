@@ -121,7 +121,6 @@ async def _sasl_step(call: Call, args: s.SaslStepArgs) -> s.SaslResult:
 @serves(contract.AUTH_LOGOUT)
 async def _logout(call: Call, _args: s.SessionArgs) -> s.Nothing:
     if call.session is not None:
-        call.caller.sessions.pop(call.session.token, None)
         call.services.sessions.end(call.session)
     return s.Nothing()
 
@@ -297,7 +296,8 @@ async def _retrieve(call: Call, args: m.RetrieveArgs) -> m.RetrieveResult:
     if opened.body is None:
         return opened.result
     try:
-        handle = call.caller.handles.add(opened.body, target.session)
+        # A session that was ended meanwhile has closed its bodies already, and nobody would close this one.
+        handle = call.caller.handles.add(opened.body, mail.session_of(call))
     except AccessError:
         opened.close()
         raise
@@ -315,7 +315,9 @@ async def _headers(call: Call, args: m.HeadersArgs) -> m.HeadersResult:
 async def _read(call: Call, args: m.ReadArgs) -> bytes:
     handles = call.caller.handles
     body = handles.acquire(args.handle)
-    return await call.borrow(lambda: handles.give_back(args.handle), body.read, args.offset, args.octets)
+    # Above its end a body is empty, and some numbers of the wire are above what a system call takes.
+    offset = min(args.offset, body.stored_octets)
+    return await call.borrow(lambda: handles.give_back(args.handle), body.read, offset, args.octets)
 
 
 @serves(contract.MESSAGE_RELEASE)
@@ -334,7 +336,9 @@ async def _delete(call: Call, args: m.DeleteArgs) -> m.DeleteResult:
 
 @serves(contract.MESSAGE_UNDELETE)
 async def _undelete(call: Call, args: m.UndeleteArgs) -> m.UndeleteResult:
-    marks = mail.target_of(call, args).marks
+    target = mail.target_of(call, args)
+    await call.read(target.open, call.services.store)
+    marks = target.marks
     ranges = ranges_of(((1, None),) if args.uids is None else args.uids)
     marks -= {uid for uid in marks if contains(ranges, uid)}
     return m.UndeleteResult(marked=compressed(marks))
@@ -366,7 +370,9 @@ async def _finish_plain(call: Call, start: s.SaslStartArgs, message: bytes) -> s
         client_address=start.client_address,
         want=start.want,
     )
-    found = await (logins.verify(call, login) if start.service == "smtp" else logins.log_in(call, login))
+    # A relay opens no sessions, whatever service it names.
+    opens = start.service != "smtp" and bool(call.caller.roles & contract.AUTH_LOGIN.roles)
+    found = await (logins.log_in(call, login) if opens else logins.verify(call, login))
     return contract.typed({"done": True, **contract.fields_of(found)}, s.SaslResult)
 
 

@@ -128,8 +128,9 @@ class ShelfFolder:
 
     def list(self, *, after_uid: int = 0, limit: int | None = None) -> tuple[MessageInfo, ...]:
         self.shelf.pass_gate("list")
-        found = [info for uid, (info, _) in sorted(self.messages.items()) if uid > after_uid]
-        return tuple(found[:limit])
+        found = [info for uid, (info, _) in sorted(self.messages.items()) if uid > after_uid][:limit]
+        self.shelf.rows_read += len(found)
+        return tuple(found)
 
     def retrieve(self, uid: Uid) -> ShelfBody:
         self.shelf.pass_gate("retrieve")
@@ -169,6 +170,7 @@ class Shelf:
         self.stuck: set[int] = set()
         self.is_held_elsewhere = False
         self.bodies: list[ShelfBody] = []
+        self.rows_read = 0
 
     def pass_gate(self, verb: str) -> None:
         if verb in self.reached:

@@ -13,6 +13,9 @@ import pytest
 from msgstore.access import sync
 from msgstore.access.aio import AccessClient
 from msgstore.access.codes import AccessError
+from msgstore.store.maildir.layout import Layout
+from msgstore.store.maildir.store import MaildirStore
+from tests.accessd.test_real_stores import deliver, served
 from tests.accessd_room import Shelf, room
 
 INLINE = 128 * 1024
@@ -95,6 +98,65 @@ async def test_slices_end_where_the_message_ends(tmp_path: Path) -> None:
                 found.append(result["body"])
 
     assert found == [b"", b"0123", b"89", b"", b"", b"3456789"]
+
+
+@pytest.mark.parametrize("offset", [10, 11, 2**40, 2**63 - 1, 2**63, 2**64 - 1])
+async def test_a_read_above_the_end_of_a_body_is_empty(tmp_path: Path, offset: int) -> None:
+    store = MaildirStore(str(tmp_path / "mail"), layout_for=lambda _: Layout(), hostname="test.example")
+    deliver(store, b"Subject: x")
+
+    async with served(store, tmp_path / "sock") as path, AccessClient.connect(path) as client:
+        session = await client.login("alice@example.org", "secret", service="imap")
+        async with await session.retrieve(1, way="handle") as body:
+            end = body.opened.stored_octets
+            asked = {"handle": body.opened.handle, "octets": 5}
+            empty = await client.call("message.read", **asked, offset=max(offset, end))
+            rest = await client.call("message.read", **asked, offset=end - 1)
+
+    store.close()
+    assert empty == b""
+    assert rest == b"x"
+
+
+async def test_a_message_its_holder_expunged_is_told_from_one_that_never_was(tmp_path: Path) -> None:
+    async with room(tmp_path) as place:
+        place.shelf.inbox().add(b"x")
+        async with AccessClient.connect(place.path) as client:
+            session = await client.login("alice@example.org", "secret", service="pop3")
+            await session.open()
+            later = place.shelf.inbox().add(b"y")
+            await session.delete(1)
+            await session.expunge()
+            codes: list[str] = []
+            for uid in (1, later):
+                with pytest.raises(AccessError) as refused:
+                    await session.headers(uid)
+                codes.append(refused.value.code)
+
+    assert codes == ["EXPUNGED", "NO_MESSAGE"]
+
+
+async def test_scattered_uids_cost_what_they_name(tmp_path: Path) -> None:
+    async with room(tmp_path) as place:
+        for _ in range(2000):
+            place.shelf.inbox().add(b"x")
+        async with AccessClient.connect(place.path) as client:
+            session = await client.login("alice@example.org", "secret", service="imap")
+            place.shelf.rows_read = 0
+            marked = (await session.delete(*range(1, 400, 2))).marked
+            rows_read = place.shelf.rows_read
+
+    assert len(marked) == 200
+    assert rows_read == 200
+
+
+async def test_marks_cannot_be_taken_from_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    async with room(tmp_path) as place, AccessClient.connect(place.path) as client:
+        session = await client.login("alice@example.org", "secret", service="imap")
+        with pytest.raises(AccessError) as refused:
+            await session.undelete(folder="Nowhere")
+
+    assert refused.value.code == "NO_FOLDER"
 
 
 async def test_more_handles_than_allowed_are_busy_and_unknown_ones_invalid(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Sets of uids as the protocol writes them: numbers and pairs, both ends included. Pure."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -29,8 +30,9 @@ def ranges_of(items: Sequence[UidItem]) -> tuple[UidRange, ...]:
 
 
 def contains(ranges: Sequence[UidRange], uid: int) -> bool:
-    """Whether one of the ranges holds ``uid``."""
-    return any(first <= uid <= last for first, last in ranges)
+    """Whether one of the ranges, ascending as :func:`ranges_of` gives them, holds ``uid``."""
+    at = bisect_right(ranges, (uid, _TOP))
+    return at > 0 and uid <= ranges[at - 1][1]
 
 
 def compressed(uids: Iterable[int]) -> tuple[UidItem, ...]:
@@ -46,8 +48,7 @@ def missing(ranges: Sequence[UidRange], present: Sequence[int]) -> tuple[UidItem
     result: list[UidItem] = []
     for first, last in ranges:
         after = first
-        inside = [uid for uid in present if first <= uid <= last]
-        for uid in inside:
+        for uid in present[bisect_left(present, first) : bisect_right(present, last)]:
             result.extend(_written(after, uid - 1))
             after = uid + 1
         if last < _TOP:
