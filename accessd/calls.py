@@ -119,11 +119,15 @@ class Caller:
     sasl_steps: dict[str, SaslStartArgs] = field(default_factory=dict[str, SaslStartArgs])
     """Exchanges that wait for their next step."""
 
+    def forget(self, session: Session) -> None:
+        """Drop a session that has ended, whoever ended it."""
+        self.sessions.pop(session.token, None)
+        self.handles.release_of(session)
+
     def end(self, sessions: Sessions) -> None:
         """Drop everything the connection held."""
-        for session in self.sessions.values():
+        for session in list(self.sessions.values()):
             sessions.end(session)
-        self.sessions.clear()
         self.sasl_steps.clear()
         self.handles.release_all()
 
@@ -226,11 +230,7 @@ def begin(request: Request, *, caller: Caller, services: Services, arrived: floa
 
 
 def _join(call: Call, session: Session) -> None:
-    try:
-        call.services.sessions.touch(session)
-    except AccessError:
-        call.caller.sessions.pop(session.token, None)
-        raise
+    call.services.sessions.touch(session)
     call.session = session
     call.turn = session.turns.take(changes=call.checked.method.changes)
     session.busy += 1

@@ -235,6 +235,9 @@ class Connection:
                     self._take(frame, group)
                 elif not await self._fill():
                     return
+                else:
+                    # A read that finds octets does not wait, and a peer that never stops would hold up all others.
+                    await asyncio.sleep(0)
         except FrameRefused as error:
             self._rules.counters.frame_refused()
             log.warning("access.frame_refused", uid=self._caller.peer.uid, reason=str(error))
@@ -316,6 +319,7 @@ class Connection:
         result: object = None
         error: AccessError | None = None
         try:
+            running.begin()
             result = await self._answer(call)
         except asyncio.CancelledError:
             if running.reason is None:
@@ -367,9 +371,23 @@ class _Running:
         self.call = call
         self.reason: str | None = None
         self.task: asyncio.Task[None] | None = None
+        self._has_begun = False
+
+    def begin(self) -> None:
+        """Start the work.
+
+        Raises:
+            CancelledError: it was given up in the same turn of the loop that brought it.
+        """
+        self._has_begun = True
+        if self.reason is not None:
+            raise asyncio.CancelledError
 
     def cancel(self, reason: str) -> None:
         """Give it up unless it has begun to change the store."""
-        if self.reason is None and not self.call.committing and self.task is not None:
-            self.reason = reason
+        if self.reason is not None or self.call.committing or self.task is None:
+            return
+        self.reason = reason
+        # A task that is cancelled before its first step never runs, so nobody would answer.
+        if self._has_begun:
             self.task.cancel()

@@ -30,7 +30,7 @@ async def log_in(call: Call, args: LoginArgs) -> LoginResult:
         user,
         service=args.service,
         client_address=args.client_address,
-        end_handles=call.caller.handles.release_of,
+        on_end=call.caller.forget,
     )
     call.caller.sessions[session.token] = session
     call.caller.is_trusted = True

@@ -23,33 +23,40 @@ Place = tuple[MailboxId, FolderName]
 
 
 class Turn:
-    """One request's place in the order of its session; left exactly once."""
+    """One request's place in the order of its session."""
 
-    def __init__(self, before: Iterable[asyncio.Event]) -> None:
-        self._before = tuple(before)
-        self._over = asyncio.Event()
+    def __init__(self, before: Iterable["asyncio.Future[None]"]) -> None:
+        self._before = [earlier for earlier in before if not earlier.done()]
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
-    def over(self) -> asyncio.Event:
-        """Set when the request is done."""
+    def over(self) -> "asyncio.Future[None]":
+        """Done when the request is, and everything that stood before it."""
         return self._over
 
     async def come(self) -> None:
         """Wait for everything that stands before."""
-        for earlier in self._before:
-            await earlier.wait()
+        if self._before:
+            await asyncio.wait(self._before)
 
     def leave(self) -> None:
-        """Let those behind go on; harmless to repeat."""
-        self._over.set()
+        """Let those behind go on; harmless to repeat.
+
+        A request that was given up before its turn hides nothing: those behind still wait for what stood before it.
+        """
+        self._before = [earlier for earlier in self._before if not earlier.done()]
+        if self._before:
+            self._before[0].add_done_callback(lambda _: self.leave())
+        elif not self._over.done():
+            self._over.set_result(None)
 
 
 class Turns:
     """What changes runs alone and in the order received; what reads waits for the changes before it."""
 
     def __init__(self) -> None:
-        self._last_change: asyncio.Event | None = None
-        self._reads: list[asyncio.Event] = []
+        self._last_change: asyncio.Future[None] | None = None
+        self._reads: list[asyncio.Future[None]] = []
         """Reads received since the last change."""
 
     def take(self, *, changes: bool) -> Turn:
@@ -57,7 +64,7 @@ class Turns:
         before = [] if self._last_change is None else [self._last_change]
         if not changes:
             turn = Turn(before)
-            self._reads = [read for read in self._reads if not read.is_set()]
+            self._reads = [read for read in self._reads if not read.done()]
             self._reads.append(turn.over)
             return turn
         turn = Turn([*before, *self._reads])
@@ -98,8 +105,8 @@ class Session:
     last_used: float
     """Monotonic."""
 
-    end_handles: Callable[["Session"], None]
-    """Closes the bodies the session opened; its connection knows them."""
+    on_end: Callable[["Session"], None]
+    """Lets its connection forget the session and close the bodies it opened."""
 
     busy: int = 0
     """Requests in work; a session at work is not idle."""
@@ -151,7 +158,7 @@ class Sessions:
         *,
         service: str,
         client_address: str | None,
-        end_handles: Callable[[Session], None],
+        on_end: Callable[[Session], None],
     ) -> Session:
         """Open a session."""
         session = Session(
@@ -162,7 +169,7 @@ class Sessions:
             client_address=client_address,
             since=self._clock.time(),
             last_used=self._clock.monotonic(),
-            end_handles=end_handles,
+            on_end=on_end,
         )
         self._by_token[session.token] = session
         return session
@@ -186,7 +193,7 @@ class Sessions:
         del self._by_token[session.token]
         self.release(session)
         session.drop_marks()
-        session.end_handles(session)
+        session.on_end(session)
         log.info("access.session_ended", user=str(session.mailbox), service=session.service, session=session.id)
 
     def end_idle(self) -> None:

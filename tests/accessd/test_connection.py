@@ -181,6 +181,67 @@ async def test_cancelling_before_during_and_after_gives_exactly_one_answer(tmp_p
     assert after.error is None
 
 
+@pytest.mark.parametrize("method", ["rpc.ping", "folder.stat", "message.expunge"])
+async def test_a_request_and_its_cancelling_in_one_write_give_one_answer_and_leave_nothing(
+    tmp_path: Path, method: str
+) -> None:
+    async with room(tmp_path) as place, wire(place) as peer:
+        inbox = {} if method == "rpc.ping" else await peer.log_in()
+        request = encode(Request(id=7, method=method, args=(inbox,)))
+        await peer.send(request + encode(Notification(method="rpc.cancel", args=({"id": 7},))))
+        async with asyncio.timeout(5):
+            answer = await peer.next()
+        stats = await peer.ask("rpc.stats")
+        later = await peer.ask("rpc.ping") if method == "rpc.ping" else await peer.ask(method, inbox)
+
+    assert isinstance(answer, Response)
+    assert (answer.id, code_of(answer)) == (7, "CANCELLED")
+    assert cast("dict[str, int]", stats.result)["inflight"] == 1
+    assert later.error is None
+
+
+async def test_a_change_waits_for_a_removal_that_runs_though_one_between_was_cancelled(tmp_path: Path) -> None:
+    async with room(tmp_path) as place, wire(place) as peer:
+        place.shelf.inbox().add(SMALL)
+        place.shelf.inbox().add(SMALL)
+        inbox = await peer.log_in()
+        await peer.ask("message.delete", {**inbox, "uids": [1]})
+        gate = place.shelf.shut("expunge")
+        await peer.send(encode(Request(id=1, method="message.expunge", args=(inbox,))))
+        await reached(place, "expunge")
+        await peer.send(encode(Request(id=2, method="message.undelete", args=(inbox,))))
+        await peer.send(encode(Request(id=3, method="message.delete", args=({**inbox, "uids": [2]},))))
+        await peer.send(encode(Notification(method="rpc.cancel", args=({"id": 2},))))
+        first = await peer.next()
+        # Answered after request 3 has had every chance to run.
+        for _ in range(20):
+            await peer.send(encode(Request(id=4, method="rpc.ping", args=())))
+            assert await peer.next() == Response(id=4, result={"t": 1_700_000_000_000})
+        gate.set()
+        answers = await peer.answers(2)
+
+    assert isinstance(first, Response)
+    assert (first.id, code_of(first)) == (2, "CANCELLED")
+    assert list(answers) == [1, 3]
+
+
+async def test_a_peer_that_never_stops_writing_does_not_hold_up_another(tmp_path: Path) -> None:
+    async with room(tmp_path, peers=POP3_ONLY) as place, wire(place) as quiet:
+        await quiet.ask("rpc.ping")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as flood:
+            flood.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(flood, place.path)
+            flood.send(encode(Request(id=0, method="rpc.ping")))
+            await asyncio.get_running_loop().sock_recv(flood, 100)
+            place.tally.events.clear()
+            flood.send(encode(Request(id=1, method="x" * 1000)) * 150)
+            found = await quiet.ask("rpc.ping")
+            before = place.tally.events.index("rpc.ping ok")
+
+    assert found.error is None
+    assert before < 100
+
+
 async def test_a_deadline_ends_a_read_and_not_a_removal_that_has_begun(tmp_path: Path) -> None:
     async with room(tmp_path) as place, wire(place) as peer:
         place.shelf.inbox().add(SMALL)

@@ -108,6 +108,23 @@ def test_nobody_logs_in_for_somebody_else() -> None:
     assert credentials_from_plain(b"alice\0alice\0secret") == ("alice", "secret")
 
 
+async def test_a_change_given_up_before_its_turn_lets_nothing_past_the_change_before_it() -> None:
+    turns = Turns()
+    running, given_up, again, last = (turns.take(changes=True) for _ in range(4))
+    coming = asyncio.create_task(last.come())
+
+    given_up.leave()
+    again.leave()
+    for _ in range(9):
+        await asyncio.sleep(0)
+    early = coming.done()
+    running.leave()
+    async with asyncio.timeout(5):
+        await coming
+
+    assert not early
+
+
 async def test_reads_run_together_and_changes_run_alone_in_the_order_received() -> None:
     turns = Turns()
     kinds = [False, False, True, False, True]

@@ -83,6 +83,52 @@ async def test_a_session_is_idle_when_the_clock_says_so_and_its_maildrop_is_free
     assert code_of(ended) == "NO_SESSION"
 
 
+@pytest.mark.parametrize("way", ["ended", "idle"])
+async def test_a_session_that_others_ended_does_not_stand_in_the_way_of_the_next(tmp_path: Path, way: str) -> None:
+    async with room(tmp_path) as place, wire(place) as peer, wire(place) as other:
+        first = await peer.log_in()
+        if way == "ended":
+            listed = await other.ask("auth.sessions")
+            rows = cast("dict[str, list[dict[str, object]]]", listed.result)["sessions"]
+            await other.ask("auth.end", {"id": rows[0]["id"]})
+        else:
+            place.clock.now += 1801
+            await peer.ask("folder.stat", first)
+        await peer.log_in()
+        found = await peer.ask("folder.stat", "alice@example.org")
+
+    assert found.error is None
+
+
+async def test_a_body_opened_while_its_session_was_ended_is_closed(tmp_path: Path) -> None:
+    async with room(tmp_path) as place, wire(place) as peer, wire(place) as other:
+        place.shelf.inbox().add(SMALL)
+        inbox = await peer.log_in()
+        gate = place.shelf.shut("retrieve")
+        ask = Request(id=1, method="message.retrieve", args=({**inbox, "uid": 1, "as": "handle"},))
+        await peer.send(encode(ask))
+        await reached(place, "retrieve")
+        listed = await other.ask("auth.sessions")
+        rows = cast("dict[str, list[dict[str, object]]]", listed.result)["sessions"]
+        await other.ask("auth.end", {"id": rows[0]["id"]})
+        gate.set()
+        refused = await peer.next()
+
+        assert isinstance(refused, Response)
+        assert code_of(refused) == "NO_SESSION"
+        assert all(body.closed for body in place.shelf.bodies)
+
+
+async def test_a_relay_gets_no_session_whatever_service_it_names(tmp_path: Path) -> None:
+    message = b"\0alice@example.org\0secret"
+
+    async with room(tmp_path, peers=SMTP_ONLY) as place, wire(place) as peer:
+        found = await peer.ask("auth.sasl_start", {"mech": "PLAIN", "service": "pop3", "initial": message})
+
+    assert cast("dict[str, object]", found.result)["done"] is True
+    assert "session" not in cast("dict[str, object]", found.result)
+
+
 async def test_sessions_share_neither_tokens_nor_marks_nor_mailboxes(tmp_path: Path) -> None:
     async with room(tmp_path, peers=POP3_ONLY) as place, wire(place) as one, wire(place) as two:
         place.shelf.inbox().add(SMALL)
