@@ -128,16 +128,23 @@ class _Conversation:
     async def _retr(self, argument: str) -> None:
         row = self._row(argument)
         async with await self._opened().retrieve(row.uid) as body:
-            await self._say(f"+OK {row.octets} octets")
-            await self._send_text(body.chunks())
+            await self._send_text(f"+OK {row.octets} octets", body.chunks())
 
     async def _top(self, argument: str) -> None:
         number, _, count = argument.partition(" ")
         if not count.isdecimal():
             raise _Refused("TOP wants a message and a number of lines")
-        found = await self._opened().headers(self._row(number).uid, lines=int(count))
-        await self._say("+OK")
-        await self._send_text(_once(found.headers + (found.lines or b"")))
+        uid = self._row(number).uid
+        try:
+            # Above a million lines no number says more, and some do not fit a frame.
+            found = await self._opened().headers(uid, lines=min(int(count), 1_000_000))
+        except AccessError as error:
+            if error.code != "TOO_LARGE":
+                raise
+            async with await self._opened().retrieve(uid) as body:
+                await self._send_text("+OK", _top(body.chunks(), int(count)))
+        else:
+            await self._send_text("+OK", _once(found.headers + (found.lines or b"")))
 
     async def _dele(self, argument: str) -> None:
         row = self._row(argument)
@@ -173,10 +180,10 @@ class _Conversation:
         return ((number, row) for number, row in enumerate(self._rows, 1) if row.uid not in self._marked)
 
     def _row(self, argument: str) -> MessageRow:
-        row = dict(self._left()).get(int(argument)) if argument.isascii() and argument.isdecimal() else None
-        if row is None:
+        number = int(argument) if argument.isascii() and argument.isdecimal() else 0
+        if not 0 < number <= len(self._rows) or self._rows[number - 1].uid in self._marked:
             raise _Refused("no such message")
-        return row
+        return self._rows[number - 1]
 
     async def _tell(self, argument: str, what: Callable[[MessageRow], str]) -> None:
         if argument:
@@ -191,8 +198,9 @@ class _Conversation:
     async def _say_lines(self, first: str, lines: "list[str] | tuple[str, ...]") -> None:
         await self._say("\r\n".join((first, *lines, ".")))
 
-    async def _send_text(self, chunks: AsyncIterator[bytes]) -> None:
-        """Send octets as lines that end with CRLF, dots doubled, cut anywhere. RFC 1939 §3."""
+    async def _send_text(self, first: str, chunks: AsyncIterator[bytes]) -> None:
+        """Send octets, cut anywhere, as lines that end with CRLF, dots doubled. RFC 1939 §3."""
+        await self._say(first)
         rest = b""
         async for chunk in chunks:
             *lines, rest = (rest + chunk).split(b"\n")
@@ -215,6 +223,21 @@ def _stuffed(line: bytes) -> bytes:
 
 async def _once(octets: bytes) -> AsyncIterator[bytes]:
     yield octets
+
+
+async def _top(chunks: AsyncIterator[bytes], lines: int) -> AsyncIterator[bytes]:
+    """Give the header, the empty line and as many lines more. RFC 1939 §7."""
+    rest, left = b"", -1
+    async for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            if left == 0:
+                return
+            yield line + b"\n"
+            ends_header = left < 0 and line in (b"", b"\r")
+            left = lines if ends_header else left - (left > 0)
+    if left:
+        yield rest
 
 
 async def main(access_path: str, host: str, port: int) -> None:

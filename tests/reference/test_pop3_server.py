@@ -100,6 +100,17 @@ async def test_top_gives_the_header_and_as_many_lines_as_asked(tmp_path: Path) -
     assert two == [b"Subject: one", b"", b"first", b".."]
 
 
+@pytest.mark.parametrize("lines", [0, 2, 100_000, 200_000, 10**100])
+async def test_top_gives_more_lines_than_one_answer_of_the_access_socket_holds(tmp_path: Path, lines: int) -> None:
+    header, body = [b"Subject: big", b""], [b"..line"] * 150_000
+
+    async with serving(tmp_path) as (place, port):
+        place.shelf.inbox().add(b"\r\n".join([*header, *(line[1:] for line in body), b""]))
+        found = await drive(port, lambda client: log_in(client).top(1, lines)[1])
+
+    assert [line.replace(b".line", b"..line") for line in found] == header + body[:lines]
+
+
 async def test_quit_removes_what_was_marked_and_only_that(tmp_path: Path) -> None:
     async with serving(tmp_path) as (place, port):
         place.shelf.inbox().add(SMALL)
