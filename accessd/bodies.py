@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass
 from typing import Final
 
+from accessd.session import Session
 from msgstore.access.codes import AccessError
 from msgstore.access.contract import changed
 from msgstore.access.mailshapes import RetrieveResult, Sealed
@@ -63,7 +64,7 @@ class Handles:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._open: dict[int, tuple[Body, object]] = {}
+        self._open: dict[int, tuple[Body, Session]] = {}
         self._users: dict[int, int] = {}
         self._closing: dict[int, Body] = {}
         self._last = 0
@@ -76,8 +77,8 @@ class Handles:
         """Whether no further body may be opened."""
         return len(self._open) >= self._limit
 
-    def add(self, body: Body, owner: object) -> int:
-        """Keep a body for ``owner``, a session, and name it.
+    def add(self, body: Body, owner: Session) -> int:
+        """Keep a body for the session that opened it, and name it.
 
         Raises:
             AccessError: BUSY where too many are open; the body is then the caller's.
@@ -87,6 +88,17 @@ class Handles:
         self._last += 1
         self._open[self._last] = (body, owner)
         return self._last
+
+    def owner_of(self, handle: int) -> Session:
+        """Say which session opened a body.
+
+        Raises:
+            AccessError: INVALID where the handle names nothing.
+        """
+        found = self._open.get(handle)
+        if found is None:
+            raise AccessError("INVALID", "no message is open under this handle", key="handle")
+        return found[1]
 
     def acquire(self, handle: int) -> Body:
         """Give a body for a read; :meth:`give_back` has to follow.
@@ -119,7 +131,7 @@ class Handles:
         else:
             found[0].close()
 
-    def release_of(self, owner: object) -> None:
+    def release_of(self, owner: Session) -> None:
         """Close what a session opened."""
         for handle in [handle for handle, (_, whose) in self._open.items() if whose is owner]:
             self.release(handle)

@@ -314,6 +314,8 @@ async def _headers(call: Call, args: m.HeadersArgs) -> m.HeadersResult:
 @serves(contract.MESSAGE_READ)
 async def _read(call: Call, args: m.ReadArgs) -> bytes:
     handles = call.caller.handles
+    # Whoever reads a long message slowly is not idle.
+    call.services.sessions.touch(handles.owner_of(args.handle))
     body = handles.acquire(args.handle)
     # Above its end a body is empty, and some numbers of the wire are above what a system call takes.
     offset = min(args.offset, body.stored_octets)

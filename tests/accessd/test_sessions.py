@@ -9,6 +9,7 @@ import pytest
 
 from accessd.calls import LoginRules
 from accessd.peers import Peers
+from msgstore.access import contract
 from msgstore.access.frames import Notification, Request, Response, encode
 from msgstore.config.schema import AccessSettings
 from msgstore.model.folder import FolderName
@@ -127,6 +128,52 @@ async def test_a_relay_gets_no_session_whatever_service_it_names(tmp_path: Path)
 
     assert cast("dict[str, object]", found.result)["done"] is True
     assert "session" not in cast("dict[str, object]", found.result)
+
+
+async def test_reading_a_long_message_slowly_is_not_idling(tmp_path: Path) -> None:
+    async with room(tmp_path) as place, wire(place) as peer:
+        place.shelf.inbox().add(SMALL)
+        inbox = await peer.log_in()
+        opened = await peer.ask("message.retrieve", {**inbox, "uid": 1, "as": "handle"})
+        handle = cast("dict[str, object]", opened.result)["handle"]
+        pieces: list[Response] = []
+        for offset in range(3):
+            place.clock.now += 1000
+            pieces.append(await peer.ask("message.read", {"handle": handle, "offset": offset, "octets": 1}))
+        place.clock.now += 1801
+        late = await peer.ask("message.read", {"handle": handle, "offset": 0, "octets": 1})
+
+        assert [piece.result for piece in pieces] == [b"S", b"u", b"b"]
+        assert code_of(late) == "NO_SESSION"
+        assert all(body.closed for body in place.shelf.bodies)
+
+
+async def test_two_sessions_of_one_connection_share_neither_marks_nor_the_maildrop(tmp_path: Path) -> None:
+    async with room(tmp_path, peers=POP3_ONLY) as place, wire(place) as peer:
+        place.shelf.inbox().add(SMALL)
+        first, second = await peer.log_in(), await peer.log_in()
+        await peer.ask("message.delete", {**first, "uids": [1]})
+        nothing = await peer.ask("message.expunge", second)
+        await peer.ask("mailbox.open", first)
+        locked = await peer.ask("mailbox.open", second)
+        kept = await peer.ask("message.expunge", second)
+        read = await peer.ask("message.headers", {**second, "uid": 1})
+        unnamed = await peer.ask("folder.stat", {"session": second["session"]})
+        which = await peer.ask("folder.stat", "alice@example.org")
+        await peer.ask("auth.logout", {"session": first["session"]})
+        free = await peer.ask("mailbox.open", second)
+        only = await peer.ask("folder.stat", "alice@example.org")
+
+    assert cast("dict[str, object]", nothing.result)["expunged"] == []
+    assert [code_of(each) for each in (locked, kept, unnamed, which)] == ["LOCKED", "LOCKED", "INVALID", "NO_SESSION"]
+    assert [each.error for each in (read, free, only)] == [None, None, None]
+
+
+async def test_the_server_describes_the_contract_it_checks_calls_with(tmp_path: Path) -> None:
+    async with room(tmp_path, peers=POP3_ONLY) as place, wire(place) as peer:
+        found = await peer.ask("rpc.describe")
+
+    assert found.result == contract.plain(contract.describe())
 
 
 async def test_sessions_share_neither_tokens_nor_marks_nor_mailboxes(tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ class AccessClient:
         except (BlockingIOError, InterruptedError):
             return
         except (OSError, FrameRefused) as error:
-            self._end(error)
+            self._end(self._conversation.fatal or error)
             return
         for item in finished:
             if isinstance(item, Told):
