@@ -339,7 +339,8 @@ async def _delete(call: Call, args: m.DeleteArgs) -> m.DeleteResult:
 @serves(contract.MESSAGE_UNDELETE)
 async def _undelete(call: Call, args: m.UndeleteArgs) -> m.UndeleteResult:
     target = mail.target_of(call, args)
-    await call.read(target.open, call.services.store)
+    # Marks need no disk, but a folder that is not there has none to take away.
+    await call.read(mail.stat_result, call.services.store, target)
     marks = target.marks
     ranges = ranges_of(((1, None),) if args.uids is None else args.uids)
     marks -= {uid for uid in marks if contains(ranges, uid)}

@@ -66,6 +66,31 @@ def test_the_daemons_are_not_there_in_that_proof(module: str) -> None:
     assert "is not installed here" in found.stderr
 
 
+async def test_a_call_given_up_before_it_was_sent_leaves_the_others_alone() -> None:
+    loop = asyncio.get_running_loop()
+    here, there = socket.socketpair()
+    with there:
+        here.setblocking(False)
+        there.setblocking(False)
+        client = AccessClient(here)
+        large = asyncio.create_task(client.call("auth.lookup", address="x" * 1_000_000))
+        waiting = asyncio.create_task(client.call("rpc.ping"))
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        sent = 0
+        while sent < 1_000_000:
+            sent += len(await loop.sock_recv(there, 65_536))
+        await loop.sock_sendall(there, encode(Response(id=0, result="found")))
+        found = await large
+        client.close()
+
+    assert waiting.cancelled()
+    assert found == "found"
+
+
 @pytest.mark.parametrize("turns", range(6))
 async def test_a_descriptor_is_closed_whenever_its_caller_gives_up(turns: int) -> None:
     loop = asyncio.get_running_loop()

@@ -151,11 +151,14 @@ async def test_scattered_uids_cost_what_they_name(tmp_path: Path) -> None:
 
 
 async def test_marks_cannot_be_taken_from_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    async with room(tmp_path) as place, AccessClient.connect(place.path) as client:
+    store = MaildirStore(str(tmp_path / "mail"), layout_for=lambda _: Layout(), hostname="test.example")
+
+    async with served(store, tmp_path / "sock") as path, AccessClient.connect(path) as client:
         session = await client.login("alice@example.org", "secret", service="imap")
         with pytest.raises(AccessError) as refused:
             await session.undelete(folder="Nowhere")
 
+    store.close()
     assert refused.value.code == "NO_FOLDER"
 
 

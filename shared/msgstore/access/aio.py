@@ -128,15 +128,15 @@ class AccessClient:
         self._end(AccessError("GOING_AWAY", "the connection is closed"))
 
     async def _exchange(self, method: str, args: dict[str, object]) -> tuple[object, int | None]:
-        if self._ended is not None:
-            raise self._ended
-        call_id, octets = self._conversation.call(method, args)
         answered: asyncio.Future[Answer] = self._loop.create_future()
-        self._waiting[call_id] = answered
-        sent = False
+        call_id, sent = -1, False
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 async with self._sending:
+                    if self._ended is not None:
+                        raise self._ended
+                    call_id, octets = self._conversation.call(method, args)
+                    self._waiting[call_id] = answered
                     await self._loop.sock_sendall(self._socket, octets)
                     sent = True
                 answer = await answered
@@ -146,7 +146,7 @@ class AccessClient:
                 _drop(answered.result())
             elif sent:
                 self._give_up(call_id)
-            else:
+            elif call_id >= 0:
                 # Perhaps a part of the frame is on its way, and nothing can follow half a frame.
                 self._end(AccessError("CANCELLED", f"a call was given up while it was sent ({type(error).__name__})"))
             raise
