@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from msgstore.access import sync
 from msgstore.access.aio import AccessClient
 from msgstore.access.frames import Response, encode
 
@@ -89,6 +90,24 @@ async def test_a_call_given_up_before_it_was_sent_leaves_the_others_alone() -> N
 
     assert waiting.cancelled()
     assert found == "found"
+
+
+def test_half_a_call_ends_the_blocking_connection_and_no_octet_follows_it() -> None:
+    here, there = socket.socketpair()
+    with there:
+        here.settimeout(0.05)
+        client = sync.AccessClient(here)
+        with pytest.raises(TimeoutError):
+            client.call("auth.lookup", address="x" * 1_000_000)
+
+        with pytest.raises(OSError, match="descriptor"):
+            client.call("rpc.ping")
+        there.settimeout(10)
+        received = 0
+        while octets := there.recv(65_536):
+            received += len(octets)
+
+    assert 0 < received < 1_000_000
 
 
 @pytest.mark.parametrize("turns", range(6))

@@ -121,7 +121,12 @@ class AccessClient:
 
     def _exchange(self, method: str, args: dict[str, object]) -> tuple[object, int | None]:
         call_id, octets = self._conversation.call(method, args)
-        self._socket.sendall(octets)
+        try:
+            self._socket.sendall(octets)
+        except OSError:
+            # Perhaps a part of the frame is on its way, and nothing can follow half a frame.
+            self.close()
+            raise
         while True:
             found = self._answer_to(call_id)
             if found is not None:
