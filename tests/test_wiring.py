@@ -82,6 +82,14 @@ def test_a_data_directory_of_somebody_else_is_refused(tmp_path: Path) -> None:
         os.seteuid(0)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="root is needed")
+def test_root_keeps_no_mail_where_another_user_does(tmp_path: Path) -> None:
+    os.chown(tmp_path, 4001, 4001)
+
+    with pytest.raises(ConfigError, match="belongs to uid 4001"):
+        require_data_dir(settings_from({"data_dir": str(tmp_path)}))
+
+
 def test_a_domain_hosted_after_the_start_has_its_series(tmp_path: Path) -> None:
     settings = settings_from({"data_dir": str(tmp_path)})
     for parts in (build_delivery(settings), build_access(settings)):

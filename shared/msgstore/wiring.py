@@ -4,6 +4,7 @@ import os
 import socket
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from msgstore.auth.directory import Directory
@@ -121,10 +122,20 @@ def require_data_dir(settings: Settings) -> None:
         except OSError as error:
             faults.append(f"{key}: {place}: {error.strerror}")
             continue
-        if key == "data_dir" and not os.access(place, os.W_OK | os.X_OK):
-            faults.append(f"{key}: {place}: this process (uid {os.geteuid()}) may not write there")
+        if key == "data_dir":
+            faults += _faults_of_owner(place)
     if faults:
         raise ConfigError(tuple(faults))
+
+
+def _faults_of_owner(place: str) -> list[str]:
+    owner = Path(place).stat().st_uid
+    if os.geteuid() == 0 != owner:
+        # What root makes there the owner cannot read, and that would be found out by mail that waits.
+        return [f"data_dir: {place} belongs to uid {owner}: run this as that user, not as root"]
+    if not os.access(place, os.W_OK | os.X_OK):
+        return [f"data_dir: {place}: this process (uid {os.geteuid()}) may not write there"]
+    return []
 
 
 def build_delivery(settings: Settings) -> DeliveryParts:
