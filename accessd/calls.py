@@ -11,7 +11,7 @@ from typing import Literal, Protocol, TypeVar, TypeVarTuple
 from accessd.bodies import Handles
 from accessd.peers import Credentials
 from accessd.session import Session, Sessions, Turn
-from msgstore.access import contract
+from msgstore.access import contract, entries
 from msgstore.access.codes import AccessError
 from msgstore.access.contract import Checked
 from msgstore.access.frames import Request
@@ -217,7 +217,7 @@ def begin(request: Request, *, caller: Caller, services: Services, arrived: floa
     if not caller.roles & checked.method.roles:
         raise AccessError("DENIED", "the role of this peer may not call this")
     call = Call(checked=checked, caller=caller, services=services, arrived=arrived)
-    if checked.session is not None and checked.method is not contract.AUTH_LOGOUT:
+    if checked.session is not None and checked.method is not entries.AUTH_LOGOUT:
         session = caller.sessions.get(checked.session)
         if session is None:
             raise AccessError("NO_SESSION", "no such session on this connection")

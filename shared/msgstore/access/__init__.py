@@ -1,9 +1,9 @@
 """The access socket's protocol, spoken by accessd and by every daemon that reads mail: plain MessagePack-RPC.
 
 Layout, imports going down only: ``frames`` (octets to the three array shapes and back, limits), ``codes`` (the error
-words and what each means to POP3, IMAP and a relay), ``shapes`` (arguments and results as typed values), ``contract``
-(one entry for each method, checking of calls, the description), ``conversation`` (a client's calls in flight, pure),
-``aio`` and ``sync`` (the two shells that own a socket).
+words and what each means to POP3, IMAP and a relay), ``shapes`` and ``mailshapes`` (arguments and results as typed
+values), ``entries`` (one for each method), ``contract`` (checking of calls, the description), ``conversation`` (a
+client's calls in flight, pure), ``aio`` and ``sync`` (the two shells that own a socket).
 
 A client needs msgpack, msgspec and idna and nothing else of this distribution's dependencies.
 

@@ -12,10 +12,10 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-from msgstore.access import contract
+from msgstore.access import contract, entries
 from msgstore.access.codes import AccessError
-from msgstore.access.contract import Method
 from msgstore.access.conversation import Answer, Conversation, Told
+from msgstore.access.entries import Method
 from msgstore.access.frames import FrameRefused
 from msgstore.access.mailshapes import (
     DeleteResult,
@@ -83,7 +83,7 @@ class AccessClient:
 
     async def hello(self, client: str, features: Sequence[str] = ("fd",)) -> HelloResult:
         """Agree on version and features."""
-        return await self.ask(contract.RPC_HELLO, proto=contract.PROTO, client=client, features=list(features))
+        return await self.ask(entries.RPC_HELLO, proto=entries.PROTO, client=client, features=list(features))
 
     async def call(self, method: str, **args: object) -> object:
         """Call any method of the contract and give its plain result; None means left out.
@@ -114,13 +114,13 @@ class AccessClient:
             AccessError: AUTH_FAILED, AUTH_TEMP, RATE_LIMITED, DOMAIN_NOT_HOSTED.
         """
         opened = await self.ask(
-            contract.AUTH_LOGIN, user=user, password=password, service=service, client_address=client_address
+            entries.AUTH_LOGIN, user=user, password=password, service=service, client_address=client_address
         )
         return Session(self, opened)
 
     async def retrieve(self, **args: object) -> "Body":
         """Call ``message.retrieve`` and keep a descriptor that comes with it."""
-        result, descriptor = await self._exchange(contract.MESSAGE_RETRIEVE.name, args)
+        result, descriptor = await self._exchange(entries.MESSAGE_RETRIEVE.name, args)
         return Body(self, contract.typed(result, RetrieveResult), descriptor)
 
     def close(self) -> None:
@@ -221,19 +221,19 @@ class Session:
 
     async def open(self, folder: str = "INBOX", *, wait_ms: int | None = None) -> OpenResult:
         """Hold the maildrop alone, as RFC 1939 §4 asks; its messages stay as they are now for this session."""
-        return await self.client.ask(contract.MAILBOX_OPEN, **self._in(folder), wait_ms=wait_ms)
+        return await self.client.ask(entries.MAILBOX_OPEN, **self._in(folder), wait_ms=wait_ms)
 
     async def close(self) -> None:
         """Give the maildrop back and drop the marks."""
-        await self.client.ask(contract.MAILBOX_CLOSE, session=self.token)
+        await self.client.ask(entries.MAILBOX_CLOSE, session=self.token)
 
     async def logout(self) -> None:
         """End the session."""
-        await self.client.ask(contract.AUTH_LOGOUT, session=self.token)
+        await self.client.ask(entries.AUTH_LOGOUT, session=self.token)
 
     async def stat(self, folder: str = "INBOX") -> StatResult:
         """Count messages and octets."""
-        return await self.client.ask(contract.FOLDER_STAT, **self._in(folder))
+        return await self.client.ask(entries.FOLDER_STAT, **self._in(folder))
 
     async def list(self, folder: str = "INBOX", *, fields: Sequence[str] | None = None) -> tuple[MessageRow, ...]:
         """Give every message, page by page; ``fields`` must name uid."""
@@ -241,7 +241,7 @@ class Session:
         after: int | None = None
         while True:
             page = await self.client.ask(
-                contract.MESSAGE_LIST, **self._in(folder), fields=fields and tuple(fields), after_uid=after
+                entries.MESSAGE_LIST, **self._in(folder), fields=fields and tuple(fields), after_uid=after
             )
             rows += rows_of(page)
             after = page.next_uid
@@ -254,19 +254,19 @@ class Session:
 
     async def headers(self, uid: int, folder: str = "INBOX", *, lines: int | None = None) -> HeadersResult:
         """Give the header block and the first lines of the body."""
-        return await self.client.ask(contract.MESSAGE_HEADERS, **self._in(folder), uid=uid, lines=lines)
+        return await self.client.ask(entries.MESSAGE_HEADERS, **self._in(folder), uid=uid, lines=lines)
 
     async def delete(self, *uids: UidItem, folder: str = "INBOX") -> DeleteResult:
         """Mark messages; nothing is removed before :meth:`expunge`."""
-        return await self.client.ask(contract.MESSAGE_DELETE, **self._in(folder), uids=uids)
+        return await self.client.ask(entries.MESSAGE_DELETE, **self._in(folder), uids=uids)
 
     async def undelete(self, *uids: UidItem, folder: str = "INBOX") -> UndeleteResult:
         """Take marks away, all of them where none are named."""
-        return await self.client.ask(contract.MESSAGE_UNDELETE, **self._in(folder), uids=uids or None)
+        return await self.client.ask(entries.MESSAGE_UNDELETE, **self._in(folder), uids=uids or None)
 
     async def expunge(self, folder: str = "INBOX") -> ExpungeResult:
         """Remove for good what this session marked."""
-        return await self.client.ask(contract.MESSAGE_EXPUNGE, **self._in(folder))
+        return await self.client.ask(entries.MESSAGE_EXPUNGE, **self._in(folder))
 
     def _in(self, folder: str) -> dict[str, object]:
         return {"session": self.token, "mailbox": self.mailbox, "folder": folder}
@@ -300,7 +300,7 @@ class Body:
         else:
             for offset in range(0, opened.stored_octets, _CHUNK_OCTETS):
                 yield await self._client.ask(
-                    contract.MESSAGE_READ, handle=opened.handle, offset=offset, octets=_CHUNK_OCTETS
+                    entries.MESSAGE_READ, handle=opened.handle, offset=offset, octets=_CHUNK_OCTETS
                 )
 
     async def read(self) -> bytes:
@@ -313,7 +313,7 @@ class Body:
         if descriptor is not None:
             os.close(descriptor)
         elif self.opened.handle is not None:
-            await self._client.ask(contract.MESSAGE_RELEASE, handle=self.opened.handle)
+            await self._client.ask(entries.MESSAGE_RELEASE, handle=self.opened.handle)
 
     async def __aenter__(self) -> Self:
         return self

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-from msgstore.access import contract
+from msgstore.access import contract, entries
 from msgstore.access.codes import AccessError
-from msgstore.access.contract import Method
 from msgstore.access.conversation import Answer, Conversation, Told
+from msgstore.access.entries import Method
 from msgstore.access.frames import READ_OCTETS, FrameRefused
 from msgstore.access.mailshapes import (
     DeleteResult,
@@ -67,7 +67,7 @@ class AccessClient:
 
     def hello(self, client: str, features: Sequence[str] = ("fd",)) -> HelloResult:
         """Agree on version and features."""
-        return self.ask(contract.RPC_HELLO, proto=contract.PROTO, client=client, features=list(features))
+        return self.ask(entries.RPC_HELLO, proto=entries.PROTO, client=client, features=list(features))
 
     def call(self, method: str, **args: object) -> object:
         """Call any method of the contract and give its plain result; None means left out.
@@ -96,7 +96,7 @@ class AccessClient:
             AccessError: AUTH_FAILED, AUTH_TEMP, RATE_LIMITED, DOMAIN_NOT_HOSTED.
         """
         opened = self.ask(
-            contract.AUTH_LOGIN, user=user, password=password, service=service, client_address=client_address
+            entries.AUTH_LOGIN, user=user, password=password, service=service, client_address=client_address
         )
         return Session(self, opened)
 
@@ -116,7 +116,7 @@ class AccessClient:
 
     def retrieve(self, **args: object) -> "Body":
         """Call ``message.retrieve`` and keep a descriptor that comes with it."""
-        result, descriptor = self._exchange(contract.MESSAGE_RETRIEVE.name, args)
+        result, descriptor = self._exchange(entries.MESSAGE_RETRIEVE.name, args)
         return Body(self, contract.typed(result, RetrieveResult), descriptor)
 
     def _exchange(self, method: str, args: dict[str, object]) -> tuple[object, int | None]:
@@ -160,19 +160,19 @@ class Session:
 
     def open(self, folder: str = "INBOX", *, wait_ms: int | None = None) -> OpenResult:
         """Hold the maildrop alone, as RFC 1939 §4 asks; its messages stay as they are now for this session."""
-        return self.client.ask(contract.MAILBOX_OPEN, **self._in(folder), wait_ms=wait_ms)
+        return self.client.ask(entries.MAILBOX_OPEN, **self._in(folder), wait_ms=wait_ms)
 
     def close(self) -> None:
         """Give the maildrop back and drop the marks."""
-        self.client.ask(contract.MAILBOX_CLOSE, session=self.token)
+        self.client.ask(entries.MAILBOX_CLOSE, session=self.token)
 
     def logout(self) -> None:
         """End the session."""
-        self.client.ask(contract.AUTH_LOGOUT, session=self.token)
+        self.client.ask(entries.AUTH_LOGOUT, session=self.token)
 
     def stat(self, folder: str = "INBOX") -> StatResult:
         """Count messages and octets."""
-        return self.client.ask(contract.FOLDER_STAT, **self._in(folder))
+        return self.client.ask(entries.FOLDER_STAT, **self._in(folder))
 
     def list(self, folder: str = "INBOX", *, fields: Sequence[str] | None = None) -> tuple[MessageRow, ...]:
         """Give every message, page by page; ``fields`` must name uid."""
@@ -180,7 +180,7 @@ class Session:
         after: int | None = None
         while True:
             page = self.client.ask(
-                contract.MESSAGE_LIST, **self._in(folder), fields=fields and tuple(fields), after_uid=after
+                entries.MESSAGE_LIST, **self._in(folder), fields=fields and tuple(fields), after_uid=after
             )
             rows += rows_of(page)
             after = page.next_uid
@@ -193,19 +193,19 @@ class Session:
 
     def headers(self, uid: int, folder: str = "INBOX", *, lines: int | None = None) -> HeadersResult:
         """Give the header block and the first lines of the body."""
-        return self.client.ask(contract.MESSAGE_HEADERS, **self._in(folder), uid=uid, lines=lines)
+        return self.client.ask(entries.MESSAGE_HEADERS, **self._in(folder), uid=uid, lines=lines)
 
     def delete(self, *uids: UidItem, folder: str = "INBOX") -> DeleteResult:
         """Mark messages; nothing is removed before :meth:`expunge`."""
-        return self.client.ask(contract.MESSAGE_DELETE, **self._in(folder), uids=uids)
+        return self.client.ask(entries.MESSAGE_DELETE, **self._in(folder), uids=uids)
 
     def undelete(self, *uids: UidItem, folder: str = "INBOX") -> UndeleteResult:
         """Take marks away, all of them where none are named."""
-        return self.client.ask(contract.MESSAGE_UNDELETE, **self._in(folder), uids=uids or None)
+        return self.client.ask(entries.MESSAGE_UNDELETE, **self._in(folder), uids=uids or None)
 
     def expunge(self, folder: str = "INBOX") -> ExpungeResult:
         """Remove for good what this session marked."""
-        return self.client.ask(contract.MESSAGE_EXPUNGE, **self._in(folder))
+        return self.client.ask(entries.MESSAGE_EXPUNGE, **self._in(folder))
 
     def _in(self, folder: str) -> dict[str, object]:
         return {"session": self.token, "mailbox": self.mailbox, "folder": folder}
@@ -237,7 +237,7 @@ class Body:
                 yield os.pread(self._descriptor, min(_CHUNK_OCTETS, end - offset), offset)
         else:
             for offset in range(0, opened.stored_octets, _CHUNK_OCTETS):
-                yield self._client.ask(contract.MESSAGE_READ, handle=opened.handle, offset=offset, octets=_CHUNK_OCTETS)
+                yield self._client.ask(entries.MESSAGE_READ, handle=opened.handle, offset=offset, octets=_CHUNK_OCTETS)
 
     def read(self) -> bytes:
         """Give all octets as stored."""
@@ -249,7 +249,7 @@ class Body:
         if descriptor is not None:
             os.close(descriptor)
         elif self.opened.handle is not None:
-            self._client.ask(contract.MESSAGE_RELEASE, handle=self.opened.handle)
+            self._client.ask(entries.MESSAGE_RELEASE, handle=self.opened.handle)
 
     def __enter__(self) -> Self:
         return self

@@ -1,0 +1,145 @@
+"""The methods of the protocol, one entry each: arguments, result, roles, order, repetition.
+
+To add a method: two classes in a module of shapes, one entry here, one function in ``accessd``.  Both clients can call
+it from then on, ``rpc.describe`` tells of it, and the parity test fails until all three exist.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final, Generic, Literal, TypeVar
+
+import msgspec
+
+from msgstore.access import mailshapes, shapes
+
+__all__ = ["PROTO", "Method", "entries"]
+
+PROTO: Final = 1
+"""Major version of the protocol."""
+
+Role = Literal["pop3", "imap", "smtp", "admin"]
+Args = TypeVar("Args", bound=msgspec.Struct)
+Result = TypeVar("Result")
+
+_EVERY: Final[frozenset[Role]] = frozenset({"pop3", "imap", "smtp", "admin"})
+_MAIL: Final[frozenset[Role]] = frozenset({"pop3", "imap", "admin"})
+_IMAP: Final[frozenset[Role]] = frozenset({"imap", "admin"})
+_POP3: Final[frozenset[Role]] = frozenset({"pop3", "admin"})
+_SMTP: Final[frozenset[Role]] = frozenset({"smtp", "admin"})
+_LOGIN: Final[frozenset[Role]] = frozenset({"pop3", "imap", "admin"})
+_ADMIN: Final[frozenset[Role]] = frozenset({"admin"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method(Generic[Args, Result]):
+    """One method of the protocol."""
+
+    name: str
+    args: type[Args]
+    result: type[Result]
+    roles: frozenset[Role]
+    changes: bool = False
+    """Whether it runs alone in its session, in the order received."""
+
+    idempotent: bool = True
+    """Whether it may be repeated without harm."""
+
+    positional: tuple[str, ...] = ()
+    """Keys of the positional form; only the five verbs have one."""
+
+    kind: Literal["request", "from_client", "from_server"] = "request"
+    """Requests are answered; the others are notifications."""
+
+    since: int = PROTO
+
+
+RPC_HELLO: Final = Method(name="rpc.hello", args=shapes.HelloArgs, result=shapes.HelloResult, roles=_EVERY)
+RPC_PING: Final = Method(name="rpc.ping", args=shapes.NoArgs, result=shapes.PingResult, roles=_EVERY)
+RPC_DESCRIBE: Final = Method(name="rpc.describe", args=shapes.NoArgs, result=shapes.DescribeResult, roles=_EVERY)
+RPC_STATS: Final = Method(name="rpc.stats", args=shapes.NoArgs, result=shapes.StatsResult, roles=_ADMIN)
+RPC_CANCEL: Final = Method(
+    name="rpc.cancel", args=shapes.IdArgs, result=shapes.Nothing, roles=_EVERY, kind="from_client"
+)
+RPC_GOING_AWAY: Final = Method(
+    name="rpc.going_away", args=shapes.GoingAway, result=shapes.Nothing, roles=_EVERY, kind="from_server"
+)
+RPC_FATAL: Final = Method(name="rpc.fatal", args=shapes.NoArgs, result=shapes.Nothing, roles=_EVERY, kind="from_server")
+"""Its arguments are ``[code, message]``; the connection is closed after it."""
+
+AUTH_LOGIN: Final = Method(
+    name="auth.login", args=shapes.LoginArgs, result=shapes.LoginResult, roles=_LOGIN, idempotent=False
+)
+AUTH_VERIFY: Final = Method(
+    name="auth.verify", args=shapes.VerifyArgs, result=shapes.VerifyResult, roles=_SMTP, idempotent=False
+)
+AUTH_SASL_START: Final = Method(
+    name="auth.sasl_start", args=shapes.SaslStartArgs, result=shapes.SaslResult, roles=_EVERY, idempotent=False
+)
+AUTH_SASL_STEP: Final = Method(
+    name="auth.sasl_step", args=shapes.SaslStepArgs, result=shapes.SaslResult, roles=_EVERY, idempotent=False
+)
+AUTH_LOGOUT: Final = Method(
+    name="auth.logout", args=shapes.SessionArgs, result=shapes.Nothing, roles=_EVERY, changes=True
+)
+AUTH_PING: Final = Method(name="auth.ping", args=shapes.SessionArgs, result=shapes.SessionIdle, roles=_EVERY)
+AUTH_LOOKUP: Final = Method(name="auth.lookup", args=shapes.LookupArgs, result=shapes.LookupResult, roles=_SMTP)
+AUTH_SESSIONS: Final = Method(
+    name="auth.sessions", args=shapes.SessionsArgs, result=shapes.SessionsResult, roles=_ADMIN
+)
+AUTH_END: Final = Method(name="auth.end", args=shapes.EndArgs, result=shapes.Nothing, roles=_ADMIN)
+
+MAILBOX_OPEN: Final = Method(
+    name="mailbox.open", args=mailshapes.OpenArgs, result=mailshapes.OpenResult, roles=_POP3, changes=True
+)
+MAILBOX_CLOSE: Final = Method(
+    name="mailbox.close", args=shapes.SessionArgs, result=shapes.Nothing, roles=_MAIL, changes=True
+)
+FOLDER_STAT: Final = Method(
+    name="folder.stat", args=mailshapes.FolderArgs, result=mailshapes.StatResult, roles=_MAIL, positional=("mailbox",)
+)
+FOLDER_STATUS: Final = Method(
+    name="folder.status", args=mailshapes.FolderStatusArgs, result=mailshapes.FolderStatusResult, roles=_IMAP
+)
+FOLDER_LIST: Final = Method(
+    name="folder.list", args=mailshapes.FolderListArgs, result=mailshapes.FolderListResult, roles=_IMAP
+)
+
+MESSAGE_LIST: Final = Method(
+    name="message.list", args=mailshapes.ListArgs, result=mailshapes.ListResult, roles=_MAIL, positional=("mailbox",)
+)
+MESSAGE_RETRIEVE: Final = Method(
+    name="message.retrieve",
+    args=mailshapes.RetrieveArgs,
+    result=mailshapes.RetrieveResult,
+    roles=_MAIL,
+    positional=("mailbox", "uid"),
+)
+MESSAGE_HEADERS: Final = Method(
+    name="message.headers", args=mailshapes.HeadersArgs, result=mailshapes.HeadersResult, roles=_MAIL
+)
+MESSAGE_READ: Final = Method(name="message.read", args=mailshapes.ReadArgs, result=bytes, roles=_MAIL)
+MESSAGE_RELEASE: Final = Method(name="message.release", args=mailshapes.ReleaseArgs, result=shapes.Nothing, roles=_MAIL)
+MESSAGE_DELETE: Final = Method(
+    name="message.delete",
+    args=mailshapes.DeleteArgs,
+    result=mailshapes.DeleteResult,
+    roles=_MAIL,
+    changes=True,
+    positional=("mailbox", "uid"),
+)
+MESSAGE_UNDELETE: Final = Method(
+    name="message.undelete", args=mailshapes.UndeleteArgs, result=mailshapes.UndeleteResult, roles=_MAIL, changes=True
+)
+MESSAGE_EXPUNGE: Final = Method(
+    name="message.expunge",
+    args=mailshapes.ExpungeArgs,
+    result=mailshapes.ExpungeResult,
+    roles=_MAIL,
+    changes=True,
+    positional=("mailbox",),
+)
+
+
+def entries() -> dict[str, Method[Any, Any]]:
+    """Give every entry by name, in the order of this module."""
+    found: list[Method[Any, Any]] = [value for value in globals().values() if isinstance(value, Method)]
+    return {method.name: method for method in found}
