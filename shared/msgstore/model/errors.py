@@ -31,6 +31,7 @@ gets (``rpc_code``).  Class 4 means "try again", class 5 "never"; what we do not
         StoreCorrupt              451 4.3.0  IO
         FolderNotFound            451 4.2.0  NO_FOLDER
         FolderExists              451 4.2.0  FOLDER_EXISTS
+        FolderHasChildren         451 4.2.0  HAS_CHILDREN
         InvalidFolderName         451 4.2.0  INVALID_NAME
         ReservedFolderName        451 4.2.0  RESERVED_NAME
         MessageNotFound           451 4.2.0  NO_MESSAGE
@@ -54,6 +55,7 @@ __all__ = [
     "DiskFull",
     "DomainNotHosted",
     "FolderExists",
+    "FolderHasChildren",
     "FolderNotFound",
     "InvalidAddress",
     "InvalidFolderName",
@@ -292,6 +294,13 @@ class FolderExists(StoreError):
 
     status = EnhancedStatus(4, 2, 0)
     rpc_code = "FOLDER_EXISTS"
+
+
+class FolderHasChildren(StoreError):
+    """The folder cannot go while there are folders below it."""
+
+    status = EnhancedStatus(4, 2, 0)
+    rpc_code = "HAS_CHILDREN"
 
 
 class InvalidFolderName(StoreError):

@@ -3,40 +3,38 @@
 import itertools
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
 from msgstore.model.address import MailboxId
 from msgstore.model.errors import (
     FolderExists,
+    FolderHasChildren,
     FolderNotFound,
     MailboxNotFound,
-    MessageExpunged,
-    MessageNotFound,
     MsgstoreError,
+    ReservedFolderName,
     StoreUnavailable,
 )
-from msgstore.model.folder import DEFAULT_FOLDERS, INBOX, FolderInfo, FolderName, FolderStatus, SpecialUse
-from msgstore.model.interfaces import Body, Clock, Filing, Folder, FolderTree, Hold, StagedMessage, Wait
-from msgstore.model.message import SEEN, MessageInfo, Uid
+from msgstore.model.folder import DEFAULT_FOLDERS, INBOX, FolderInfo, FolderName, SpecialUse
+from msgstore.model.interfaces import Clock, Filing, Folder, FolderTree, Hold, StagedMessage, Wait
+from msgstore.model.outcomes import Usage
 from msgstore.model.result import Filed
-from msgstore.store.body import OctetsBody
-from msgstore.store.lines import HeaderBlock, LineEnds
+from msgstore.store.levels import check_rename, levels_above, renamed_with_children
+from msgstore.store.lines import HeaderBlock
+from msgstore.store.memory_folder import MemoryFolder, MemoryFolderState, new_message
 
 __all__ = ["MemoryStore"]
 
 
 @dataclass(slots=True)
-class _Folder:
-    uidvalidity: int
-    special_use: SpecialUse | None = None
-    uidnext: int = 1
-    modseq: int = 1
-    messages: dict[int, tuple[MessageInfo, bytes]] = field(default_factory=dict[int, tuple[MessageInfo, bytes]])
+class MemoryBox:
+    """What is kept of a mailbox."""
 
-
-_Box = dict[FolderName, _Folder]
+    folders: dict[FolderName, MemoryFolderState]
+    subscribed: frozenset[FolderName] = frozenset()
 
 
 class _Staged:
@@ -96,7 +94,7 @@ class MemoryStore:
     def __init__(self, *, clock: Clock, default_folders: bool = True) -> None:
         self._clock: Final = clock
         self._default_folders = default_folders
-        self._boxes: dict[MailboxId, _Box] = {}
+        self._boxes: dict[MailboxId, MemoryBox] = {}
         self._lock = threading.RLock()
         self._holders: dict[tuple[MailboxId, FolderName], list[_Hold]] = {}
         self._validities = itertools.count(int(clock.time()))
@@ -107,10 +105,10 @@ class MemoryStore:
         with self._lock:
             if mailbox in self._boxes:
                 return
-            box = self._boxes[mailbox] = {INBOX: self._new_folder()}
+            box = self._boxes[mailbox] = MemoryBox(folders={INBOX: self.new_state()})
             if self._default_folders:
                 for name, special_use in DEFAULT_FOLDERS:
-                    box[name] = self._new_folder(special_use)
+                    box.folders[name] = self.new_state(special_use)
 
     def mailbox_exists(self, mailbox: MailboxId) -> bool:
         """Whether the mailbox has a place here."""
@@ -123,12 +121,12 @@ class MemoryStore:
 
     def folder(self, mailbox: MailboxId, name: FolderName) -> Folder:
         """Give a handle."""
-        self._box(mailbox)
-        return _Handle(self, mailbox, name)
+        self.box(mailbox)
+        return MemoryFolder(self, mailbox, name)
 
     def folders(self, mailbox: MailboxId) -> FolderTree:
         """Give the folder tree."""
-        self._box(mailbox)
+        self.box(mailbox)
         return _Tree(self, mailbox)
 
     def stage(self, *, expected_octets: int | None = None) -> StagedMessage:
@@ -179,120 +177,128 @@ class MemoryStore:
         with self._lock:
             self.create_mailbox(filing.mailbox)
             folder = self.place(filing.mailbox, filing.folder)
-            uid = Uid(folder.uidnext)
-            folder.uidnext += 1
-            folder.modseq += 1
-            ends = LineEnds()
-            ends.feed(content)
-            date = self._clock.time() if filing.internal_date is None else filing.internal_date
-            info = MessageInfo(
-                uid=uid,
-                octets=ends.wire_octets,
-                stored_octets=len(content),
-                flags=filing.flags,
-                keywords=filing.keywords,
-                internal_date=int(date),
-                modseq=folder.modseq,
-                guid=f"memory-{next(self._guids)}",
-                uidl=f"{uid:08x}{folder.uidvalidity:08x}",
+            info = new_message(
+                self, content, flags=filing.flags, keywords=filing.keywords, internal_date=filing.internal_date
             )
-            folder.messages[uid] = (info, content)
+            uid = folder.add(info, content).uid
             return Filed(mailbox=filing.mailbox, folder=filing.folder, uidvalidity=folder.uidvalidity, uid=uid)
 
-    def _new_folder(self, special_use: SpecialUse | None = None) -> _Folder:
-        return _Folder(uidvalidity=next(self._validities), special_use=special_use)
+    def usage(self, mailbox: MailboxId) -> Usage:
+        """Say what the mailbox holds."""
+        with self._lock:
+            infos = [info for folder in self.box(mailbox).folders.values() for info, _ in folder.messages.values()]
+            return Usage(octets=sum(info.octets for info in infos), messages=len(infos))
 
-    def _box(self, mailbox: MailboxId) -> _Box:
+    def recount(self, mailbox: MailboxId) -> Usage:
+        """Count; nothing is kept that could be wrong."""
+        return self.usage(mailbox)
+
+    # For the handles.
+
+    def locked(self) -> AbstractContextManager[object]:
+        """Give the lock of the whole store."""
+        return self._lock
+
+    def place(self, mailbox: MailboxId, name: FolderName) -> MemoryFolderState:
+        """Give what is kept of a folder."""
+        try:
+            return self.box(mailbox).folders[name]
+        except KeyError:
+            raise FolderNotFound(f"{mailbox} has no folder {name}") from None
+
+    def box(self, mailbox: MailboxId) -> MemoryBox:
+        """Give what is kept of a mailbox.
+
+        Raises:
+            MailboxNotFound: there is none.
+        """
         try:
             return self._boxes[mailbox]
         except KeyError:
             raise MailboxNotFound(f"there is no mailbox {mailbox}") from None
 
-    def place(self, mailbox: MailboxId, name: FolderName) -> _Folder:
-        """Give what is kept of a folder, for the handles of this module."""
-        try:
-            return self._box(mailbox)[name]
-        except KeyError:
-            raise FolderNotFound(f"{mailbox} has no folder {name}") from None
+    def new_state(self, special_use: SpecialUse | None = None) -> MemoryFolderState:
+        """Begin a folder."""
+        return MemoryFolderState(uidvalidity=next(self._validities), special_use=special_use)
 
-    def change(self, mailbox: MailboxId, name: FolderName, special_use: SpecialUse | None) -> None:
-        """Make a folder and the levels above it, for the tree of this module."""
-        with self._lock:
-            box = self._box(mailbox)
-            if name in box:
-                raise FolderExists(f"{mailbox} has a folder {name}")
-            for depth in range(1, len(name.components)):
-                box.setdefault(FolderName(name.components[:depth]), self._new_folder())
-            box[name] = self._new_folder(special_use)
+    def new_guid(self) -> str:
+        """Name a new message."""
+        return f"memory-{next(self._guids)}"
 
-    def names(self, mailbox: MailboxId) -> dict[FolderName, SpecialUse | None]:
-        """Give the folders of a mailbox, for the tree of this module."""
-        with self._lock:
-            return {name: folder.special_use for name, folder in self._box(mailbox).items()}
+    def now(self) -> float:
+        """Seconds since 1970 UTC."""
+        return self._clock.time()
 
-    def take_out(self, mailbox: MailboxId, name: FolderName, uids: Sequence[Uid]) -> tuple[Uid, ...]:
-        """Remove messages, for the handles of this module."""
-        with self._lock:
-            folder = self.place(mailbox, name)
-            gone = sorted({uid for uid in uids if uid in folder.messages})
-            for uid in gone:
-                del folder.messages[uid]
-            folder.modseq += bool(gone)
-            return tuple(gone)
-
-
-@dataclass(frozen=True, slots=True)
-class _Handle:
-    _store: MemoryStore
-    mailbox: MailboxId
-    name: FolderName
-
-    def stat(self) -> FolderStatus:
-        folder = self._store.place(self.mailbox, self.name)
-        infos = [info for info, _ in list(folder.messages.values())]
-        return FolderStatus(
-            messages=len(infos),
-            octets=sum(info.octets for info in infos),
-            unseen=sum(SEEN not in info.flags for info in infos),
-            uidvalidity=folder.uidvalidity,
-            uidnext=folder.uidnext,
-            modseq=folder.modseq,
-        )
-
-    def list(self, *, after_uid: int = 0, limit: int | None = None) -> tuple[MessageInfo, ...]:
-        folder = self._store.place(self.mailbox, self.name)
-        infos = sorted((info for info, _ in list(folder.messages.values())), key=lambda info: info.uid)
-        return tuple(info for info in infos if info.uid > after_uid)[:limit]
-
-    def retrieve(self, uid: Uid) -> Body:
-        folder = self._store.place(self.mailbox, self.name)
-        found = folder.messages.get(uid)
-        if found is None:
-            kind = MessageExpunged if uid < folder.uidnext else MessageNotFound
-            raise kind(f"{self.mailbox} has no message {uid} in {self.name}")
-        return OctetsBody(found[1])
-
-    def expunge(self, uids: Sequence[Uid]) -> tuple[Uid, ...]:
-        return self._store.take_out(self.mailbox, self.name, uids)
-
-    def try_hold(self, *, shared: bool = False) -> Hold | None:
-        self._store.place(self.mailbox, self.name)
-        return self._store.try_hold((self.mailbox, self.name), shared=shared)
+    def content_of(self, staged: StagedMessage) -> bytes:
+        """Give what was staged."""
+        assert isinstance(staged, _Staged), "a message is stored by the store that staged it"
+        return staged.content()
 
 
 @dataclass(frozen=True, slots=True)
 class _Tree:
+    """See :class:`msgstore.model.mailbox.FolderTree`."""
+
     _store: MemoryStore
     mailbox: MailboxId
 
     def list(self) -> tuple[FolderInfo, ...]:
-        names = self._store.names(self.mailbox)
-        parents = {name.parent for name in names}
-        ordered = sorted(names, key=lambda name: (not name.is_inbox, name))
-        return tuple(FolderInfo(name=name, special_use=names[name], has_children=name in parents) for name in ordered)
-
-    def create(self, name: FolderName, *, special_use: SpecialUse | None = None) -> None:
-        self._store.change(self.mailbox, name, special_use)
+        with self._store.locked():
+            box = self._store.box(self.mailbox)
+            parents = {name.parent for name in box.folders}
+            return tuple(
+                FolderInfo(
+                    name=name,
+                    special_use=box.folders[name].special_use,
+                    subscribed=name in box.subscribed,
+                    has_children=name in parents,
+                )
+                for name in sorted(box.folders, key=lambda name: (not name.is_inbox, name))
+            )
 
     def exists(self, name: FolderName) -> bool:
-        return name in self._store.names(self.mailbox)
+        return name in self._store.box(self.mailbox).folders
+
+    def create(self, name: FolderName, *, special_use: SpecialUse | None = None) -> None:
+        with self._store.locked():
+            box = self._store.box(self.mailbox)
+            if name in box.folders:
+                raise FolderExists(f"{self.mailbox} has a folder {name}")
+            self._make_levels_above(box, name)
+            box.folders[name] = self._store.new_state(special_use)
+
+    def delete(self, name: FolderName) -> None:
+        with self._store.locked():
+            box = self._store.box(self.mailbox)
+            if name.is_inbox:
+                raise ReservedFolderName("INBOX cannot be removed")
+            self._store.place(self.mailbox, name)
+            if any(other.parent == name for other in box.folders):
+                raise FolderHasChildren(f"{name} has folders below it")
+            del box.folders[name]
+
+    def rename(self, name: FolderName, to: FolderName) -> None:
+        with self._store.locked():
+            box = self._store.box(self.mailbox)
+            self._store.place(self.mailbox, name)
+            check_rename(name, to)
+            if to in box.folders:
+                raise FolderExists(f"{self.mailbox} has a folder {to}")
+            self._make_levels_above(box, to)
+            if name.is_inbox:
+                box.folders[to] = self._store.new_state()
+                inbox = self._store.folder(self.mailbox, INBOX)
+                inbox.move([info.uid for info in inbox.list()], to)
+                return
+            for old, new in renamed_with_children(name, to, box.folders):
+                box.folders[new] = box.folders.pop(old)
+
+    def subscribe(self, name: FolderName, *, wanted: bool = True) -> None:
+        with self._store.locked():
+            box = self._store.box(self.mailbox)
+            box.subscribed = (box.subscribed | {name}) if wanted else (box.subscribed - {name})
+
+    def _make_levels_above(self, box: MemoryBox, name: FolderName) -> None:
+        for level in levels_above(name):
+            if level not in box.folders:
+                box.folders[level] = self._store.new_state()

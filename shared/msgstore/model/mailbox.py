@@ -1,0 +1,312 @@
+"""The interfaces of keeping mail: folders, the folder tree, the store.
+
+All of them block.  They may be called from any thread; one object's methods may run in several threads at once unless
+its docstring says otherwise.  Nothing here keeps the state of a session.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from msgstore.model.address import MailboxId
+from msgstore.model.bodies import Body, Filing, StagedMessage, Wait
+from msgstore.model.errors import MsgstoreError
+from msgstore.model.folder import FolderInfo, FolderName, FolderStatus, SpecialUse
+from msgstore.model.message import MessageInfo, Uid
+from msgstore.model.outcomes import Appended, Cell, Changes, Column, Copied, FlagChange, FlagsOutcome, Usage
+from msgstore.model.result import Filed
+
+__all__ = ["Folder", "FolderTree", "Hold", "MessageStore"]
+
+
+class Hold(Protocol):
+    """A folder held; it is given back by :meth:`release`, or by the end of the process whatever end that is."""
+
+    def release(self) -> None:
+        """Give the folder back; never waits; harmless to repeat."""
+        ...
+
+
+class Folder(Protocol):
+    """Handle for one folder; cheap to make, keeps no state of a session."""
+
+    @property
+    def mailbox(self) -> MailboxId: ...
+
+    @property
+    def name(self) -> FolderName: ...
+
+    def stat(self) -> FolderStatus:
+        """Count messages and octets; moves nothing, sets nothing.
+
+        Raises:
+            FolderNotFound: it does not exist or is gone.
+        """
+        ...
+
+    def list(self, *, after_uid: int = 0, limit: int | None = None) -> tuple[MessageInfo, ...]:
+        """Give messages with UIDs above ``after_uid``, ascending, at most ``limit`` of them.
+
+        Every UID in the answer is durable before it is given out.
+
+        Raises:
+            FolderNotFound: it does not exist or is gone.
+        """
+        ...
+
+    def rows(
+        self, columns: Sequence[Column], *, after_uid: int = 0, last_uid: int | None = None, limit: int | None = None
+    ) -> Sequence[tuple[Cell, ...]]:
+        """Give the named columns of messages with UIDs above ``after_uid`` and up to ``last_uid``, ascending.
+
+        The fast way for many messages: what is not asked for is not looked up.
+
+        Raises:
+            FolderNotFound: it does not exist or is gone.
+        """
+        ...
+
+    def retrieve(self, uid: Uid) -> Body:
+        """Open one message.  The caller closes the Body.
+
+        Raises:
+            MessageExpunged: it existed and is gone.
+            MessageNotFound: it never existed.
+            FolderNotFound: the folder does not exist.
+        """
+        ...
+
+    def append(
+        self,
+        staged: StagedMessage,
+        *,
+        flags: frozenset[str] = frozenset(),
+        keywords: frozenset[str] = frozenset(),
+        internal_date: float | None = None,
+    ) -> Appended:
+        """Put a staged message into the folder, durably, and give its UID; the date is now where none is given.
+
+        Raises:
+            FolderNotFound: it does not exist or is gone.
+            StoreError: it could not be stored, and nothing of it is visible.
+
+        RFC 9051 §6.3.12.
+        """
+        ...
+
+    def set_flags(
+        self,
+        uids: Sequence[Uid],
+        change: FlagChange,
+        *,
+        flags: frozenset[str] = frozenset(),
+        keywords: frozenset[str] = frozenset(),
+        unchanged_since: int | None = None,
+    ) -> FlagsOutcome:
+        """Change system flags and keywords of messages under one new modseq; what is not known here stays as it is.
+
+        A message whose modseq is above ``unchanged_since`` is left alone.  The folder's modseq does not move when
+        nothing changes.  A change of flags is not synced: losing one to a power cut does no harm.
+
+        Raises:
+            FolderNotFound: it does not exist or is gone.
+
+        RFC 9051 §6.4.6, RFC 7162 §3.1.3.
+        """
+        ...
+
+    def copy(self, uids: Sequence[Uid], to: FolderName) -> Copied:
+        """Put the messages into another folder of the mailbox too, durably: all that exist, or none.
+
+        Flags, keywords and date go along.
+
+        Raises:
+            FolderNotFound: one of the folders does not exist.
+            StoreError: it could not be done, and nothing of it is visible.
+
+        RFC 9051 §6.4.7.
+        """
+        ...
+
+    def move(self, uids: Sequence[Uid], to: FolderName) -> Copied:
+        """Like :meth:`copy`, and then they are gone here; a crash in between leaves doubles and never loses one.
+
+        Raises:
+            FolderNotFound, StoreError: as for :meth:`copy`.
+
+        RFC 9051 §6.4.8.
+        """
+        ...
+
+    def changes(self, since_modseq: int) -> Changes:
+        """Say what is new, changed and gone after a modseq.
+
+        Raises:
+            FolderNotFound: it does not exist or is gone.
+
+        RFC 7162 §3.
+        """
+        ...
+
+    def expunge(self, uids: Sequence[Uid]) -> tuple[Uid, ...]:
+        """Remove exactly these messages for good, durably; unknown UIDs are ignored.
+
+        Returns the UIDs that are gone now and were there before, ascending.  Those asked for, listed before and not
+        in the answer could not be removed.
+
+        Raises:
+            FolderNotFound: it does not exist or is gone.
+        """
+        ...
+
+    def try_hold(self, *, shared: bool = False) -> Hold | None:
+        """Hold the folder against every other holder on this machine, or only against those who want it alone.
+
+        Gives None at once where another one is in the way.  Asks nothing of deliveries, reads and :meth:`expunge`:
+        who holds what is a matter of sessions.
+
+        Raises:
+            FolderNotFound: it does not exist or is gone.
+        """
+        ...
+
+
+class FolderTree(Protocol):
+    """The folders of one mailbox."""
+
+    def list(self) -> tuple[FolderInfo, ...]:
+        """Give all folders, INBOX first, the others by name."""
+        ...
+
+    def create(self, name: FolderName, *, special_use: SpecialUse | None = None) -> None:
+        """Make a folder, durably; missing levels above it are made as well.
+
+        Raises:
+            FolderExists: it is there.
+            InvalidFolderName: the backend cannot keep such a name.
+            ReservedFolderName: the name belongs to the store.
+        """
+        ...
+
+    def exists(self, name: FolderName) -> bool:
+        """Whether such a folder is there now."""
+        ...
+
+    def delete(self, name: FolderName) -> None:
+        """Remove a folder with its messages, durably; made anew it has a higher UIDVALIDITY.
+
+        Raises:
+            FolderNotFound: it is not there.
+            FolderHasChildren: there are folders below it.
+            ReservedFolderName: it is INBOX.
+        """
+        ...
+
+    def rename(self, name: FolderName, to: FolderName) -> None:
+        """Give a folder, and all folders below it, another name; UIDs stay.
+
+        INBOX itself stays and is emptied: its messages go into a new folder, those below it stay where they are.
+
+        Raises:
+            FolderNotFound: it is not there.
+            FolderExists: the new name is taken.
+            InvalidFolderName: the new name lies below the old one, or the backend cannot keep it.
+            ReservedFolderName: the new name belongs to the store.
+
+        RFC 9051 §6.3.6.
+        """
+        ...
+
+    def subscribe(self, name: FolderName, *, wanted: bool = True) -> None:
+        """Note that the user wants to see a folder, or not; the folder need not exist. RFC 9051 §6.3.7."""
+        ...
+
+
+class MessageStore(Protocol):
+    """Keeps mail.  No session state: marks, locks and keys belong to whoever holds the session."""
+
+    def create_mailbox(self, mailbox: MailboxId) -> None:
+        """Make the mailbox and its default folders, durably; harmless when it is there."""
+        ...
+
+    def mailbox_exists(self, mailbox: MailboxId) -> bool:
+        """Whether the mailbox has a place in the store."""
+        ...
+
+    def remove_mailbox(self, mailbox: MailboxId) -> None:
+        """Remove the mailbox with all its mail; harmless when it is not there."""
+        ...
+
+    def folder(self, mailbox: MailboxId, name: FolderName) -> Folder:
+        """Give a handle; whether the folder exists shows when it is used.
+
+        Raises:
+            MailboxNotFound: there is no such mailbox.
+        """
+        ...
+
+    def folders(self, mailbox: MailboxId) -> FolderTree:
+        """Give the folder tree of a mailbox.
+
+        Raises:
+            MailboxNotFound: there is no such mailbox.
+        """
+        ...
+
+    def stage(self, *, expected_octets: int | None = None) -> StagedMessage:
+        """Begin a message that may be delivered to any mailbox of this store.
+
+        Raises:
+            StoreError: the disk refuses.
+        """
+        ...
+
+    def deliver(self, staged: StagedMessage, filings: Sequence[Filing]) -> Iterator[Filed | MsgstoreError]:
+        """Put a staged message into every place, durably; one answer for each filing, in order.
+
+        An answer that is a Filed is durable when it is given.  An error of one filing changes no other.  A mailbox
+        that does not exist yet is made; a folder that does not exist is an error of its filing.  The staged message
+        stays usable for a further call until discarded.
+        """
+        ...
+
+    def deliver_in_steps(
+        self, staged: StagedMessage, filings: Sequence[Filing]
+    ) -> Iterator[Filed | MsgstoreError | Wait]:
+        """Like :meth:`deliver`, stopping where the disk must be waited for.
+
+        After each Wait the caller passes it to :meth:`settle`, alone or with those of other deliveries, before it asks
+        for more.
+        """
+        ...
+
+    def settle(self, waits: Sequence[Wait]) -> None:
+        """Do what deliveries wait for, all of it together; errors are found by the deliveries when they go on."""
+        ...
+
+    def usage(self, mailbox: MailboxId) -> Usage:
+        """Say what the mailbox holds, in a time that does not depend on how much that is.
+
+        Raises:
+            MailboxNotFound: there is no such mailbox.
+        """
+        ...
+
+    def recount(self, mailbox: MailboxId) -> Usage:
+        """Count everything anew and keep the result for :meth:`usage`.
+
+        Raises:
+            MailboxNotFound: there is no such mailbox.
+        """
+        ...
+
+    def check_health(self) -> None:
+        """Write, sync and remove something small where mail is kept.
+
+        Raises:
+            StoreError: mail cannot be kept now.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back descriptors and files."""
+        ...
