@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
-from msgstore.model.address import MailboxId
 from msgstore.model.errors import (
     FolderExists,
     FolderNotFound,
@@ -16,47 +14,10 @@ from msgstore.model.errors import (
     MsgstoreError,
 )
 from msgstore.model.folder import DEFAULT_FOLDERS, INBOX, FolderName, SpecialUse
-from msgstore.model.interfaces import Filing, MessageStore, Wait
+from msgstore.model.interfaces import MessageStore, Wait
 from msgstore.model.message import FLAGGED, SEEN, Uid
 from msgstore.model.result import Filed
-from msgstore.store.clock import SystemClock
-from msgstore.store.maildir.layout import Layout
-from msgstore.store.maildir.store import MaildirStore
-from msgstore.store.memory import MemoryStore
-
-ALICE, BOB = MailboxId("alice", "example.com"), MailboxId("bob", "example.com")
-WORK = FolderName(("Work",))
-TEXT = b"Subject: hi\r\n\r\nbody\r\n"
-
-
-@pytest.fixture(params=["memory", "maildir"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MessageStore]:
-    made: MessageStore
-    if request.param == "memory":
-        made = MemoryStore(clock=SystemClock())
-    else:
-        made = MaildirStore(str(tmp_path), layout_for=lambda _: Layout(), hostname="test.example")
-    yield made
-    made.close()
-
-
-def put(store: MessageStore, *filings: Filing, text: bytes = TEXT) -> list[Filed | MsgstoreError]:
-    with store.stage() as staged:
-        staged.write(text)
-        return list(store.deliver(staged, filings))
-
-
-def to(mailbox: MailboxId, folder: FolderName = INBOX, **more: object) -> Filing:
-    return Filing(mailbox=mailbox, folder=folder, **more)  # type: ignore[arg-type]  # fields of a test
-
-
-def uids(store: MessageStore, mailbox: MailboxId = ALICE, folder: FolderName = INBOX) -> list[int]:
-    return [info.uid for info in store.folder(mailbox, folder).list()]
-
-
-def text_of(store: MessageStore, uid: int, mailbox: MailboxId = ALICE, folder: FolderName = INBOX) -> bytes:
-    with store.folder(mailbox, folder).retrieve(Uid(uid)) as body:
-        return b"".join(body.chunks())
+from tests.contract.shelf import ALICE, BOB, TEXT, WORK, put, text_of, to, uids
 
 
 def test_a_delivered_message_is_listed_and_read_back_exactly(store: MessageStore) -> None:

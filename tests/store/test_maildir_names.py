@@ -181,8 +181,9 @@ def test_subscriptions_are_read_back(components: set[tuple[str]]) -> None:
 def test_keywords_get_the_next_free_letter_and_keep_it() -> None:
     known = keywords.parse_keywords(b"0 $Forwarded\n2 work\nx bad\n26 beyond\n0 twice\n")
 
-    letters, named = keywords.letters_for(["NEW", "Work"], known)
+    letters, named, left = keywords.letters_for(["NEW", "Work"], known)
 
+    assert not left
     assert known == {"a": "$Forwarded", "c": "work"}
     assert letters == "bc"
     assert named == {"a": "$Forwarded", "b": "NEW", "c": "work"}
@@ -191,9 +192,10 @@ def test_keywords_get_the_next_free_letter_and_keep_it() -> None:
 
 
 def test_a_twenty_seventh_keyword_gets_no_letter() -> None:
-    letters, named = keywords.letters_for([f"k{number:02}" for number in range(27)], {})
+    letters, named, left = keywords.letters_for([f"k{number:02}" for number in range(27)], {})
 
     assert len(letters) == len(named) == 26
+    assert left == {"k26"}
 
 
 @pytest.mark.parametrize(

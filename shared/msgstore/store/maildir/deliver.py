@@ -20,14 +20,13 @@ from msgstore.model.interfaces import Clock, Filing, Wait
 from msgstore.model.result import Filed
 from msgstore.store.directories import Directories, OpenDirectory, Place
 from msgstore.store.disk import Disk
-from msgstore.store.maildir.keywords import format_keywords, letters_for, parse_keywords
+from msgstore.store.maildir.keywordfile import Spelling, spell, write_extra
 from msgstore.store.maildir.lock import DotLock
 from msgstore.store.maildir.names import NameSource, with_flags
-from msgstore.store.maildir.view import KEYWORDS_NAME
 from msgstore.store.staging import StagedFile, StagingArea
 from msgstore.store.syncs import Sync
 
-__all__ = ["Courier", "CourierHouse"]
+__all__ = ["NAME_TRIES", "Courier", "CourierHouse", "give_name", "needs_copy"]
 
 _NEEDS_COPY: Final = frozenset((errno.EXDEV, errno.EMLINK, errno.ENOENT))
 """Another file system, too many links, or every earlier name is gone already: the octets are written once more."""
@@ -35,7 +34,7 @@ _NEEDS_COPY: Final = frozenset((errno.EXDEV, errno.EMLINK, errno.ENOENT))
 CLOCK_SLACK_SECONDS: Final = 0.5
 """A file written just now bears a date that is near enough, for the price of no system call."""
 
-_NAME_TRIES: Final = 10
+NAME_TRIES: Final = 10
 
 
 class CourierHouse(Protocol):
@@ -175,51 +174,69 @@ class Courier:
             raise FolderNotFound(f"{filing.mailbox} has no folder {filing.folder}") from error
 
     def _link_at(self, place: Place, filing: Filing, date: float) -> _Link:
-        letters = self._letters(place, filing) if filing.keywords else None
+        spelling = self._spell(place, filing) if filing.keywords else None
         with self._house.directories.lease(place) as inner_fd:
-            for _ in range(_NAME_TRIES):
+            for _ in range(NAME_TRIES):
                 name = self._house.names.unique(
                     seconds=self._house.clock.time(),
                     octets=self._staged.stored_octets,
                     wire_octets=self._staged.wire_octets,
                 )
-                if filing.flags or letters:
-                    name = with_flags(name, filing.flags, keyword_letters=letters)
+                if spelling is not None and spelling.extra:
+                    self._note_extra(place, name, spelling)
+                if filing.flags or spelling is not None:
+                    name = with_flags(name, filing.flags, keyword_letters=spelling.letters if spelling else None)
                 try:
-                    self._give_name(inner_fd, name, date)
+                    give_name(self._house, self._staged, inner_fd, name, staged_date=self._date, date=date)
                 except FileExistsError:
                     continue
                 return _Link(place, name)
         raise StoreUnavailable("no free file name was found")
 
-    def _give_name(self, inner_fd: int, name: str, date: float) -> None:
-        if date == self._date:
-            try:
-                self._staged.link(inner_fd, name)
-            except OSError as error:
-                if error.errno not in _NEEDS_COPY:
-                    raise
-                # Tells a directory that is gone from a file that is.
-                if error.errno == errno.ENOENT and os.fstat(inner_fd).st_nlink == 0:
-                    raise
-            else:
-                return
-        copy = self._staged.copy_to(self._house.area_at(inner_fd), name=name, modified_seconds=date)
-        try:
-            copy.move(inner_fd, name)
-        finally:
-            copy.discard()
-
-    def _letters(self, place: Place, filing: Filing) -> str:
+    def _spell(self, place: Place, filing: Filing) -> Spelling:
         """Give the letters of keywords; new names are written down under the lock first, as Dovecot does."""
         folder: Place = (place[0], place[1][:-1])
-        disk = self._house.disk
         with self._house.directories.lease(folder) as folder_fd, self._house.lock.hold(folder_fd):
-            try:
-                known = parse_keywords(disk.read_file(folder_fd, KEYWORDS_NAME)[0])
-            except FileNotFoundError:
-                known = {}
-            letters, named = letters_for(filing.keywords, known)
-            if named != known:
-                disk.replace(folder_fd, KEYWORDS_NAME, format_keywords(named))
-        return letters
+            return spell(self._house.disk, folder_fd, filing.keywords)
+
+    def _note_extra(self, place: Place, base: str, spelling: Spelling) -> None:
+        folder: Place = (place[0], place[1][:-1])
+        with self._house.directories.lease(folder) as folder_fd, self._house.lock.hold(folder_fd):
+            write_extra(self._house.disk, folder_fd, {base: spelling.extra})
+
+
+def needs_copy(error: OSError) -> bool:
+    """Whether a name can only be given to another copy of the octets."""
+    return error.errno in _NEEDS_COPY
+
+
+class _Areas(Protocol):
+    def area_at(self, directory_fd: int) -> StagingArea:
+        """Give a staging area on the file system of a directory."""
+        ...
+
+
+def give_name(house: _Areas, staged: StagedFile, inner_fd: int, name: str, *, staged_date: float, date: float) -> None:
+    """Give a staged file, synced with one date, a name; a copy gets it where it has to bear another date.
+
+    Raises:
+        FileExistsError: the name is taken.
+        FileNotFoundError: the directory is gone.
+        OSError: the disk answers with an error.
+    """
+    if date == staged_date:
+        try:
+            staged.link(inner_fd, name)
+        except OSError as error:
+            if not needs_copy(error):
+                raise
+            # Tells a directory that is gone from a file that is.
+            if error.errno == errno.ENOENT and os.fstat(inner_fd).st_nlink == 0:
+                raise
+        else:
+            return
+    copy = staged.copy_to(house.area_at(inner_fd), name=name, modified_seconds=date)
+    try:
+        copy.move(inner_fd, name)
+    finally:
+        copy.discard()

@@ -1,52 +1,33 @@
-"""One folder of a Maildir: count, list, open, remove."""
+"""One folder of a Maildir, as the interface has it: what reads stands here, what changes in ``changing``."""
 
-import errno
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from msgstore.model.address import MailboxId
-from msgstore.model.errors import FolderNotFound, MessageExpunged, MessageNotFound, StoreUnavailable, store_error_from
+from msgstore.model.errors import (
+    FolderNotFound,
+    MessageExpunged,
+    MessageNotFound,
+    StoreUnavailable,
+    store_error_from,
+)
 from msgstore.model.folder import FolderName, FolderStatus
-from msgstore.model.interfaces import Body, Hold
-from msgstore.model.message import SEEN, MessageInfo, Uid
+from msgstore.model.interfaces import Body, Hold, StagedMessage
+from msgstore.model.message import UID_LIMIT, MessageInfo, Uid
+from msgstore.model.outcomes import Appended, Cell, Changes, Column, Copied, FlagChange, FlagsOutcome
 from msgstore.store.body import FileBody
-from msgstore.store.directories import Directories, Place
-from msgstore.store.disk import Disk
-from msgstore.store.lines import LineEnds
-from msgstore.store.maildir.keywords import names_for
-from msgstore.store.maildir.names import flags_of, keyword_letters_of, sizes_of
-from msgstore.store.maildir.view import Entry, FolderView, Looker
+from msgstore.store.maildir.appending import Appending
+from msgstore.store.maildir.cells import cells, needed_columns
+from msgstore.store.maildir.changing import Changing
+from msgstore.store.maildir.index import NOWHERE, FolderRow, Index, MessageRow
+from msgstore.store.maildir.reading import TRIES, FolderHouse, Reading
+from msgstore.store.staging import StagedFile
 
-__all__ = ["FolderHouse", "MaildirFolder"]
+__all__ = ["MaildirFolder"]
 
-_TRIES: Final = 20
-"""How often a name is looked up again while others keep renaming the file."""
-
-_CHUNK_OCTETS: Final = 1 << 20
-
-
-class FolderHouse(Protocol):
-    """The store, seen from a folder."""
-
-    @property
-    def disk(self) -> Disk:
-        """The disk."""
-        ...
-
-    @property
-    def directories(self) -> Directories:
-        """Open directories."""
-        ...
-
-    def place_of(self, mailbox: MailboxId, name: FolderName) -> Place:
-        """Give the directory of a folder."""
-        ...
-
-    def looker(self, mailbox: MailboxId, name: FolderName) -> Looker:
-        """Give the one looker of a folder in this process."""
-        ...
+_SIZES: Final = frozenset({"octets", "wire_octets"})
 
 
 class _DirectoryHold:
@@ -69,7 +50,7 @@ class _DirectoryHold:
 
 @dataclass(frozen=True, slots=True)
 class MaildirFolder:
-    """See :class:`msgstore.model.interfaces.Folder`."""
+    """See :class:`msgstore.model.mailbox.Folder`."""
 
     _house: FolderHouse
     mailbox: MailboxId
@@ -88,162 +69,131 @@ class MaildirFolder:
 
     def stat(self) -> FolderStatus:
         """Count messages and octets; moves nothing."""
-        view = self._view()
-        octets = 0
-        for entry in view.entries:
-            self._learn_sizes(entry)
-            octets += entry.wire_octets or 0
-        return FolderStatus(
-            messages=len(view.entries),
-            octets=octets,
-            unseen=sum(SEEN not in flags_of(entry.name) for entry in view.entries),
-            uidvalidity=view.uidvalidity,
-            uidnext=view.uidnext,
-            modseq=0,
-        )
+        row = self._reading.ledger.current(self.name)
+        return _status(row if not row.unsized else self._reading.sized())
 
     def list(self, *, after_uid: int = 0, limit: int | None = None) -> tuple[MessageInfo, ...]:
         """Give messages above a UID, ascending."""
-        view = self._view()
-        wanted = [entry for entry in view.entries if entry.record.uid > after_uid][:limit]
-        return tuple(info for entry in wanted if (info := self._info(entry, view)) is not None)
+        reading = self._reading
+        where, values = "uid > ? and place < 2 order by uid limit ?", (after_uid, -1 if limit is None else limit)
+        return reading.run(lambda index, row: reading.infos(index, row, where, values))[1]
+
+    def rows(
+        self, columns: Sequence[Column], *, after_uid: int = 0, last_uid: int | None = None, limit: int | None = None
+    ) -> Sequence[tuple[Cell, ...]]:
+        """Give columns of messages."""
+        reading, needed = self._reading, needed_columns(columns)
+        where = "uid > ? and uid <= ? and place < 2 order by uid limit ?"
+        values = (after_uid, UID_LIMIT if last_uid is None else last_uid, -1 if limit is None else limit)
+
+        def look(index: Index, row: FolderRow) -> list[tuple[Cell, ...]]:
+            if row.unsized and not _SIZES.isdisjoint(needed):
+                row = reading.learn_sizes(index, row)
+            if row.undated and "internal_date" in needed:
+                row = reading.learn_dates(index, row, where, values)
+            found = index.selected(row.id, ", ".join(needed), where, values)
+            return cells(columns, found, row, reading.ledger.keywords(self.name, row))
+
+        return reading.run(look)
 
     def retrieve(self, uid: Uid) -> Body:
         """Open one message."""
-        looker = self._house.looker(self.mailbox, self.name)
-        view = looker.cached() or self._view()
-        for _ in range(_TRIES):
-            entry = view.find(uid)
-            if entry is not None:
-                try:
-                    return FileBody(self._open(entry))
-                except FileNotFoundError:
-                    looker.drop()  # renamed or removed by somebody: look again
-                except OSError as error:
-                    if error.errno in (errno.ELOOP, errno.EINVAL):
-                        raise MessageNotFound(f"message {uid} is no regular file") from error
-                    raise store_error_from(error) from error
-            fresh = self._view()
-            if fresh.find(uid) is None:
-                kind = MessageExpunged if uid < fresh.uidnext else MessageNotFound
+        reading = self._reading
+        message = reading.recalled(uid)
+        for _ in range(TRIES):
+            if message is not None and message.place != NOWHERE:
+                body = self._open(message)
+                if body is not None:
+                    return body
+                reading.doubt()
+            row, message = reading.run(lambda index, row: (row, index.message(row.id, uid)))
+            if message is None or message.place == NOWHERE:
+                kind = MessageExpunged if uid < row.uidnext else MessageNotFound
                 raise kind(f"{self.mailbox} has no message {uid} in {self.name}")
-            view = fresh
         raise StoreUnavailable(f"message {uid} is renamed all the time")
+
+    def _open(self, message: MessageRow) -> Body | None:
+        """Open the file of a message; None where it has another name now or is gone."""
+        try:
+            return FileBody(self._reading.open(message))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if self._reading.is_no_file(error):
+                raise MessageNotFound(f"message {message.uid} is no regular file") from error
+            raise store_error_from(error) from error
+
+    def changes(self, since_modseq: int) -> Changes:
+        """Say what happened after a modseq."""
+        reading = self._reading
+
+        def look(index: Index, row: FolderRow) -> Changes:
+            is_complete = since_modseq >= row.min_modseq
+            where = "modseq > ? and place < 2"
+            row, changed = reading.infos(index, row, where, (since_modseq if is_complete else 0,))
+            gone = index.vanished(row.id, since_modseq) if is_complete else []
+            return Changes(
+                status=_status(row),
+                changed=changed,
+                vanished=tuple((Uid(uid), modseq) for uid, modseq in gone),
+                is_complete=is_complete,
+            )
+
+        return reading.run(look)
+
+    def append(
+        self,
+        staged: StagedMessage,
+        *,
+        flags: frozenset[str] = frozenset(),
+        keywords: frozenset[str] = frozenset(),
+        internal_date: float | None = None,
+    ) -> Appended:
+        """Put a staged message here, durably."""
+        assert isinstance(staged, StagedFile), "a message is stored by the store that staged it"
+        date = self._house.clock.time() if internal_date is None else internal_date
+        return Appending(self._reading).append(staged, flags=flags, keywords=keywords, date=date)
+
+    def set_flags(
+        self,
+        uids: Sequence[Uid],
+        change: FlagChange,
+        *,
+        flags: frozenset[str] = frozenset(),
+        keywords: frozenset[str] = frozenset(),
+        unchanged_since: int | None = None,
+    ) -> FlagsOutcome:
+        """Change flags and keywords under one new modseq."""
+        changing = Changing(self._reading)
+        return changing.set_flags(uids, change, flags=flags, keywords=keywords, unchanged_since=unchanged_since)
+
+    def copy(self, uids: Sequence[Uid], to: FolderName) -> Copied:
+        """Put messages into another folder too, durably."""
+        target = Reading(self._house, self.mailbox, to)
+        return Appending(target).copy_from(self._reading, uids, keeps_names=False)
+
+    def move(self, uids: Sequence[Uid], to: FolderName) -> Copied:
+        """Put messages into another folder, durably, and take them out here."""
+        target = Reading(self._house, self.mailbox, to)
+        copied = Appending(target).copy_from(self._reading, uids, keeps_names=to != self.name)
+        Changing(self._reading).expunge(copied.from_uids)
+        return copied
 
     def expunge(self, uids: Sequence[Uid]) -> tuple[Uid, ...]:
         """Remove exactly these messages, durably."""
-        view = self._view()
-        wanted = {uid for uid in uids if view.find(uid) is not None}
-        gone: set[Uid] = set()
-        looker = self._house.looker(self.mailbox, self.name)
-        try:
-            for _ in range(_TRIES):
-                self._remove(view, wanted - gone, gone)
-                if gone == wanted:
-                    break
-                # What had another name than the view says was renamed, or removed by somebody else.
-                looker.drop()
-                view = self._view()
-                gone |= {uid for uid in wanted if view.find(uid) is None}
-                if gone == wanted:
-                    break
-            self._sync()
-        except OSError as error:
-            raise store_error_from(error) from error
-        finally:
-            looker.drop()
-        return tuple(sorted(gone))
+        return Changing(self._reading).expunge(uids)
 
-    def _remove(self, view: FolderView, uids: set[Uid], gone: set[Uid]) -> None:
-        for uid in sorted(uids):
-            entry = view.find(uid)
-            assert entry is not None
-            with self._house.directories.lease(self._inner(entry.directory)) as inner_fd:
-                try:
-                    self._house.disk.unlink(inner_fd, entry.name)
-                except FileNotFoundError:
-                    continue
-            gone.add(uid)
+    @property
+    def _reading(self) -> Reading:
+        return Reading(self._house, self.mailbox, self.name)
 
-    def _sync(self) -> None:
-        """Removals are durable before anybody is told: mail that a user deleted must not come back."""
-        for directory in ("new", "cur"):
-            with self._house.directories.lease(self._inner(directory)) as inner_fd:
-                self._house.disk.sync_directory(inner_fd)
 
-    def _view(self) -> FolderView:
-        try:
-            return self._house.looker(self.mailbox, self.name).view()
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise FolderNotFound(f"{self.mailbox} has no folder {self.name}") from error
-        except OSError as error:
-            raise store_error_from(error) from error
-
-    def _inner(self, directory: str) -> Place:
-        root, components = self._house.place_of(self.mailbox, self.name)
-        return root, (*components, directory)
-
-    def _open(self, entry: Entry) -> int:
-        with self._house.directories.lease(self._inner(entry.directory)) as inner_fd:
-            return self._house.disk.open_for_reading(inner_fd, entry.name)
-
-    def _info(self, entry: Entry, view: FolderView) -> MessageInfo | None:
-        """Give what is known of a message; None when it went away while we looked."""
-        if not self._learn_sizes(entry) or not self._learn_date(entry):
-            return None
-        uid, record = Uid(entry.record.uid), entry.record
-        assert entry.wire_octets is not None
-        assert entry.internal_date is not None
-        return MessageInfo(
-            uid=uid,
-            octets=entry.wire_octets,
-            stored_octets=entry.octets,
-            flags=flags_of(entry.name),
-            keywords=names_for(keyword_letters_of(entry.name), view.keywords),
-            internal_date=entry.internal_date,
-            modseq=0,
-            guid=record.get("G") or record.base,
-            uidl=record.get("P") or f"{uid:08x}{view.uidvalidity:08x}",
-        )
-
-    def _learn_sizes(self, entry: Entry) -> bool:
-        """Take sizes from the name, the UID list or, once, from the file; False when the file is gone."""
-        if entry.wire_octets is not None:
-            return True
-        sizes = sizes_of(entry.record.base)
-        stored, wire = entry.record.get("S"), entry.record.get("W")
-        if sizes is not None:
-            entry.octets, entry.wire_octets = sizes.octets, sizes.wire_octets
-        elif stored is not None and wire is not None and stored.isdigit() and wire.isdigit():
-            entry.octets, entry.wire_octets = int(stored), int(wire)
-        else:
-            try:
-                entry.octets, entry.wire_octets = self._measured(entry)
-            except (FileNotFoundError, MessageNotFound):
-                return False
-        return True
-
-    def _measured(self, entry: Entry) -> tuple[int, int]:
-        ends = LineEnds()
-        with self.retrieve(Uid(entry.record.uid)) as body:
-            offset = 0
-            while piece := body.read(offset, _CHUNK_OCTETS):
-                ends.feed(piece)
-                offset += len(piece)
-        return ends.octets, ends.wire_octets
-
-    def _learn_date(self, entry: Entry) -> bool:
-        if entry.internal_date is not None:
-            return True
-        try:
-            with self._house.directories.lease(self._inner(entry.directory)) as inner_fd:
-                entry.internal_date = int(self._house.disk.stat(inner_fd, entry.name).st_mtime)
-        except FileNotFoundError:
-            try:
-                with self.retrieve(Uid(entry.record.uid)) as body:
-                    descriptor = body.fileno()
-                    assert descriptor is not None
-                    entry.internal_date = int(os.fstat(descriptor).st_mtime)
-            except MessageNotFound:
-                return False
-        return True
+def _status(row: FolderRow) -> FolderStatus:
+    return FolderStatus(
+        messages=row.messages,
+        octets=row.octets,
+        unseen=row.unseen,
+        uidvalidity=row.uidvalidity,
+        uidnext=row.uidnext,
+        modseq=row.modseq,
+    )

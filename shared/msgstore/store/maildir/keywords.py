@@ -1,6 +1,6 @@
 """User flags of a folder: the letters a to z and the names ``dovecot-keywords`` gives them.  Pure.
 
-Lines ``<n> <name>``, n from 0 to 25.  There are 26 keywords in a folder; a 27th has no letter.
+Lines ``<n> <name>``, n from 0 to 25.  There are 26 letters in a folder; see ``extra`` for keywords beyond them.
 """
 
 from collections.abc import Iterable
@@ -28,19 +28,24 @@ def names_for(letters: str, known: dict[str, str]) -> frozenset[str]:
     return frozenset(known[letter] for letter in letters if letter in known)
 
 
-def letters_for(keywords: Iterable[str], known: dict[str, str]) -> tuple[str, dict[str, str]]:
-    """Give the letters for keywords, and the names with new ones added; a keyword beyond the 26th gets no letter.
+def letters_for(
+    keywords: Iterable[str], known: dict[str, str], *, may_name: bool = True
+) -> tuple[str, dict[str, str], frozenset[str]]:
+    """Give the letters for keywords, the names with new ones added, and the keywords that got no letter.
 
-    Keywords are compared without case, as RFC 9051 §2.3.2 wants.
+    Keywords are compared without case, as RFC 9051 §2.3.2 wants.  Without ``may_name`` no keyword gets a new letter.
     """
     named = dict(known)
     letter_of = {name.lower(): letter for letter, name in known.items()}
-    free = [letter for letter in "abcdefghijklmnopqrstuvwxyz" if letter not in known]
-    letters: list[str] = []
+    free = [letter for letter in "abcdefghijklmnopqrstuvwxyz" if letter not in known] if may_name else []
+    letters: set[str] = set()
+    left: set[str] = set()
     for keyword in sorted(keywords):
         if keyword.lower() not in letter_of and free:
             letter_of[keyword.lower()] = free.pop(0)
             named[letter_of[keyword.lower()]] = keyword
         if keyword.lower() in letter_of:
-            letters.append(letter_of[keyword.lower()])
-    return "".join(sorted(set(letters))), named
+            letters.add(letter_of[keyword.lower()])
+        else:
+            left.add(keyword)
+    return "".join(sorted(letters)), named, frozenset(left)

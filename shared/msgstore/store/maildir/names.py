@@ -19,6 +19,7 @@ __all__ = [
     "fields_of",
     "flags_of",
     "is_message_name",
+    "is_seen",
     "keyword_letters_of",
     "order_key",
     "sizes_of",
@@ -93,6 +94,11 @@ def sizes_of(base: str) -> Sizes | None:
     if not (_is_number(octets) and _is_number(wire)):
         return None
     return Sizes(int(octets), int(wire))
+
+
+def is_seen(info: str) -> bool:
+    """Whether what follows the base of a name says that the message was read."""
+    return "S" in _letters(info)
 
 
 def flags_of(name: str) -> frozenset[str]:

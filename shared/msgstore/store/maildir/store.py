@@ -8,14 +8,14 @@ import secrets
 import socket
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Literal
 
 from msgstore.model.address import MailboxId
-from msgstore.model.errors import InvalidFolderName, MailboxNotFound, MsgstoreError, store_error_from
+from msgstore.model.errors import FolderNotFound, InvalidFolderName, MailboxNotFound, MsgstoreError, store_error_from
 from msgstore.model.folder import DEFAULT_FOLDERS, FolderName
 from msgstore.model.interfaces import Clock, Filing, Folder, FolderTree, StagedMessage, Wait
+from msgstore.model.outcomes import Usage
 from msgstore.model.result import Filed
 from msgstore.store.clock import SystemClock
 from msgstore.store.directories import Directories, Place
@@ -24,11 +24,11 @@ from msgstore.store.maildir.deliver import Courier
 from msgstore.store.maildir.folder import MaildirFolder
 from msgstore.store.maildir.folders import directory_of
 from msgstore.store.maildir.layout import Layout
+from msgstore.store.maildir.ledger import Ledger, Ledgers
 from msgstore.store.maildir.lock import DotLock
 from msgstore.store.maildir.names import NameSource
 from msgstore.store.maildir.tree import MaildirTree
 from msgstore.store.maildir.uidvalidity import highest_uidvalidity, next_uidvalidity, recorded_uidvalidity
-from msgstore.store.maildir.view import Looker
 from msgstore.store.staging import StagedFile, StagingArea, sweep
 from msgstore.store.syncs import settle
 
@@ -43,9 +43,6 @@ _REMOVED_NAME: Final = ".msgstore-uidvalidity"
 _INNER: Final = ("tmp", "new", "cur")
 _PLACES: Final = 65_536
 """Places that are remembered; made again when the layout of the domain is another object."""
-
-_LOOKERS: Final = 256
-"""Folders whose last view is kept; a view has about 400 octets a message."""
 
 
 class MaildirStore:
@@ -86,7 +83,7 @@ class MaildirStore:
         self._area: StagingArea | None = None
         self._staged = itertools.count()
         self._places: dict[tuple[MailboxId, FolderName], tuple[Layout, Place]] = {}
-        self._lookers: OrderedDict[tuple[MailboxId, FolderName], Looker] = OrderedDict()
+        self._ledgers = Ledgers(self)
 
     def create_mailbox(self, mailbox: MailboxId) -> None:
         """Make the mailbox and its default folders, durably; harmless when it is there."""
@@ -126,9 +123,7 @@ class MaildirStore:
     def remove_mailbox(self, mailbox: MailboxId) -> None:
         """Remove the mailbox with all its mail: it is renamed first, so that no half of it is ever seen."""
         root, components = self._layout(mailbox).mailbox_place(self._data_dir, mailbox)
-        with self._guard:
-            for key in [key for key in self._lookers if key[0] == mailbox]:
-                del self._lookers[key]
+        self._ledgers.forget(mailbox)
         try:
             with self.directories.lease((root, components[:-1])) as parent_fd:
                 self._remember_uidvalidity(mailbox, parent_fd)
@@ -152,7 +147,7 @@ class MaildirStore:
         if highest > recorded_uidvalidity(self.disk, parent_fd, _REMOVED_NAME):
             next_uidvalidity(self.disk, parent_fd, at_least=highest, name=_REMOVED_NAME)
 
-    def _first_uidvalidity(self, mailbox: MailboxId) -> int:
+    def first_uidvalidity(self, mailbox: MailboxId) -> int:
         """Give the least value for a new folder: the second, or more where a mailbox of that name had more."""
         root, components = self._layout(mailbox).mailbox_place(self._data_dir, mailbox)
         with self.directories.lease((root, components[:-1])) as parent_fd:
@@ -197,6 +192,21 @@ class MaildirStore:
         """Sync what deliveries wait for."""
         settle(self.disk, waits)
 
+    def usage(self, mailbox: MailboxId) -> Usage:
+        """Say what the mailbox holds."""
+        return self.recount(mailbox)
+
+    def recount(self, mailbox: MailboxId) -> Usage:
+        """Count every folder."""
+        octets = messages = 0
+        for info in self.folders(mailbox).list():
+            try:
+                status = self.folder(mailbox, info.name).stat()
+            except FolderNotFound:
+                continue
+            octets, messages = octets + status.octets, messages + status.messages
+        return Usage(octets=octets, messages=messages)
+
     def check_health(self) -> None:
         """Write, sync and remove something small where mail is kept."""
         try:
@@ -214,9 +224,9 @@ class MaildirStore:
 
     def close(self) -> None:
         """Give back descriptors."""
+        self._ledgers.close()
         self.directories.close()
         with self._guard:
-            self._lookers.clear()
             area, self._area = self._area, None
         if area is not None:
             os.close(area.directory_fd)
@@ -243,24 +253,13 @@ class MaildirStore:
         """Give the directory of INBOX, which holds the other folders."""
         return self._box(mailbox)
 
-    def looker(self, mailbox: MailboxId, name: FolderName) -> Looker:
-        """Give the one looker of a folder in this process."""
-        key = (mailbox, name)
-        with self._guard:
-            known = self._lookers.get(key)
-            if known is None:
-                known = self._lookers[key] = Looker(
-                    self.disk,
-                    self.directories,
-                    self.lock,
-                    root=self._box(mailbox),
-                    folder=self.place_of(mailbox, name),
-                    first_uidvalidity=lambda: self._first_uidvalidity(mailbox),
-                )
-            self._lookers.move_to_end(key)
-            while len(self._lookers) > _LOOKERS:
-                self._lookers.popitem(last=False)
-            return known
+    def ledger_of(self, mailbox: MailboxId) -> Ledger:
+        """Give what this process knows of a mailbox."""
+        return self._ledgers.of(mailbox)
+
+    def now_ms(self) -> int:
+        """Milliseconds since 1970 UTC."""
+        return int(self.clock.time() * 1000)
 
     def area_at(self, directory_fd: int) -> StagingArea:
         """Give a staging area on the file system of a directory; the directory stays its owner's."""

@@ -1,0 +1,133 @@
+"""From rows of the index to what readers see: columns for many messages, values for one.  Pure."""
+
+from collections.abc import Iterable, Sequence
+from itertools import repeat
+from typing import Final, cast
+
+from msgstore.model.message import MessageInfo, Uid
+from msgstore.model.outcomes import Cell, Column
+from msgstore.store.maildir.index import FolderRow
+from msgstore.store.maildir.keywords import names_for
+from msgstore.store.maildir.names import flags_of, keyword_letters_of
+
+__all__ = ["INFO_COLUMNS", "cells", "infos_of", "keywords_of", "needed_columns"]
+
+_NEEDS: Final[dict[Column, tuple[str, ...]]] = {
+    "uid": ("uid",),
+    "uidl": ("uid", "fields"),
+    "octets": ("wire_octets",),
+    "flags": ("info",),
+    "modseq": ("modseq",),
+    "stored_octets": ("octets",),
+    "keywords": ("info", "extra"),
+    "internal_date": ("internal_date",),
+    "guid": ("base", "fields"),
+    "sealed": ("base",),
+}
+_SEALED_MARK: Final = ",E=1"
+_CACHED_LIMIT: Final = 4096
+_NO_KEYWORDS: Final = frozenset[str]()
+
+
+class _FlagCells(dict[str, tuple[str, ...]]):
+    """Info suffix to its flags; few different ones are ever seen."""
+
+    def __missing__(self, info: str) -> tuple[str, ...]:
+        found = tuple(sorted(flags_of(info)))
+        if len(self) < _CACHED_LIMIT:
+            self[info] = found
+        return found
+
+
+_FLAG_CELLS: Final = _FlagCells()
+
+
+def needed_columns(columns: Iterable[Column]) -> tuple[str, ...]:
+    """Give the columns of the index that some columns are made of."""
+    return tuple(dict.fromkeys(need for column in columns for need in _NEEDS[column]))
+
+
+def cells(
+    columns: Sequence[Column], found: Sequence[tuple[object, ...]], row: FolderRow, keywords: dict[str, str]
+) -> list[tuple[Cell, ...]]:
+    """Make rows of what the index gave for :func:`needed_columns`: a column at a time, which costs little a message."""
+    if not found:
+        return []
+    needed = needed_columns(columns)
+    raw = dict(zip(needed, zip(*found, strict=True), strict=True))
+    made = [_column(column, raw, row, keywords) for column in columns]
+    return list(zip(*made, strict=False))
+
+
+def _column(
+    column: Column, raw: dict[str, tuple[object, ...]], row: FolderRow, keywords: dict[str, str]
+) -> Iterable[Cell]:
+    made: Iterable[object]
+    match column:
+        case "uid" | "modseq" | "internal_date":
+            made = raw[column]
+        case "octets":
+            made = raw["wire_octets"]
+        case "stored_octets":
+            made = raw["octets"]
+        case "flags":
+            made = map(_FLAG_CELLS.__getitem__, cast("Sequence[str]", raw["info"]))
+        case "keywords":
+            made = _keywords(cast("Sequence[str]", raw["info"]), cast("Sequence[str | None]", raw["extra"]), keywords)
+        case "sealed":
+            made = [_SEALED_MARK in base for base in cast("Sequence[str]", raw["base"])]
+        case "uidl":
+            fields = cast("Sequence[str | None]", raw["fields"])
+            plain = map(("%08x" + f"{row.uidvalidity:08x}").__mod__, raw["uid"])
+            made = plain if not any(fields) else map(_field_or, repeat("P"), fields, plain)
+        case "guid":
+            fields, bases = cast("Sequence[str | None]", raw["fields"]), cast("Sequence[str]", raw["base"])
+            made = bases if not any(fields) else map(_field_or, repeat("G"), fields, bases)
+    return cast("Iterable[Cell]", made)
+
+
+def _keywords(infos: Sequence[str], extras: Sequence[str | None], known: dict[str, str]) -> Iterable[Cell]:
+    if not known and not any(extras):
+        return repeat(())
+    return [tuple(sorted(keywords_of(info, extra, known))) for info, extra in zip(infos, extras, strict=True)]
+
+
+def keywords_of(info: str, extra: str | None, known: dict[str, str]) -> frozenset[str]:
+    """Give the keywords of a message, with a letter or without."""
+    if not known and not extra:
+        return _NO_KEYWORDS
+    named = names_for(keyword_letters_of(info), known)
+    return named | frozenset(extra.split(" ")) if extra else named
+
+
+INFO_COLUMNS: Final = "uid, base, info, octets, wire_octets, internal_date, modseq, fields, extra"
+"""What :func:`infos_of` is made of, in its order; sizes and dates are known."""
+
+
+def infos_of(found: Sequence[tuple[object, ...]], row: FolderRow, keywords: dict[str, str]) -> tuple[MessageInfo, ...]:
+    """Describe messages whose sizes and dates are known."""
+    validity = f"{row.uidvalidity:08x}"
+    messages = cast("Sequence[tuple[int, str, str, int | None, int, int, int, str | None, str | None]]", found)
+    return tuple(
+        MessageInfo(
+            uid=Uid(uid),
+            octets=wire_octets,
+            stored_octets=octets,
+            flags=flags_of(info),
+            keywords=keywords_of(info, extra, keywords),
+            internal_date=internal_date,
+            modseq=modseq,
+            guid=base if fields is None else _field_or("G", fields, base),
+            uidl=f"{uid:08x}{validity}" if fields is None else _field_or("P", fields, f"{uid:08x}{validity}"),
+            sealed=_SEALED_MARK in base,
+        )
+        for uid, base, info, octets, wire_octets, internal_date, modseq, fields, extra in messages
+    )
+
+
+def _field_or(key: str, fields: str | None, otherwise: str) -> str:
+    """Give the value of a field of a record, or something else where it has none."""
+    for word in fields.split(" ") if fields else ():
+        if word.startswith(key) and len(word) > 1:
+            return word[1:]
+    return otherwise

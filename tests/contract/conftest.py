@@ -1,0 +1,23 @@
+"""Every test here runs over every backend."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from msgstore.model.interfaces import MessageStore
+from msgstore.store.clock import SystemClock
+from msgstore.store.maildir.layout import Layout
+from msgstore.store.maildir.store import MaildirStore
+from msgstore.store.memory import MemoryStore
+
+
+@pytest.fixture(params=["memory", "maildir"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MessageStore]:
+    made: MessageStore
+    if request.param == "memory":
+        made = MemoryStore(clock=SystemClock())
+    else:
+        made = MaildirStore(str(tmp_path), layout_for=lambda _: Layout(), hostname="test.example")
+    yield made
+    made.close()
