@@ -13,6 +13,9 @@ from msgstore.model.errors import FolderNotFound, MsgstoreError
 from msgstore.model.folder import DELIMITER, INBOX, FolderInfo
 from msgstore.model.interfaces import FolderTree
 
+__all__: list[str] = []
+"""Everything here is entered by name."""
+
 _FOLDERS_LIMIT: Final = 1000
 """Names of one ``folder.status``; each may cost a look at the disk."""
 

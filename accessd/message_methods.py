@@ -11,6 +11,10 @@ from msgstore.access.uids import compressed, contains, missing, ranges_of
 from msgstore.model.message import Uid, as_uid
 
 
+__all__: list[str] = []
+"""Everything here is entered by name."""
+
+
 @serves(entries.MESSAGE_LIST)
 async def _list(call: Call, args: m.ListArgs) -> m.ListResult:
     target = mail.target_of(call, args)

@@ -11,6 +11,9 @@ from msgstore.access.codes import AccessError
 from msgstore.model.address import parse_address
 from msgstore.model.errors import DomainNotHosted, UserNotFound
 
+__all__: list[str] = []
+"""Everything here is entered by name."""
+
 _SERVER: Final = "accessd/0.1.0"
 _FEATURES: Final = frozenset({"fd"})
 

@@ -10,6 +10,7 @@ from msgstore.store.clock import SystemClock
 from msgstore.store.maildir.layout import Layout
 from msgstore.store.maildir.store import MaildirStore
 from msgstore.store.memory import MemoryStore
+from tests.contract.shelf import ALICE, WORK
 
 
 @pytest.fixture(params=["memory", "maildir"])
@@ -21,3 +22,10 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MessageSto
         made = MaildirStore(str(tmp_path), layout_for=lambda _: Layout(), hostname="test.example")
     yield made
     made.close()
+
+
+@pytest.fixture
+def box(store: MessageStore) -> MessageStore:
+    store.create_mailbox(ALICE)
+    store.folders(ALICE).create(WORK)
+    return store

@@ -14,8 +14,9 @@ On disk::
         .Folder.Sub/                      a folder, laid out like INBOX
     .msgstore-uidvalidity[.<8 hex>]       beside the mailboxes: the highest UIDVALIDITY of those that were removed
 
-``names``, ``folders``, ``uidlist``, ``keywords``, ``extra`` and ``cells`` are pure.  ``deliver`` takes no lock and
-assigns no UID; readers assign UIDs in batches under ``dovecot-uidlist.lock`` and sync the list before anybody sees them.
+``names``, ``folders``, ``uidlist``, ``keywords``, ``extra``, ``rows`` and ``cells`` are pure.  ``deliver`` takes no
+lock and assigns no UID; readers assign UIDs in batches under ``dovecot-uidlist.lock`` and sync the list before anybody
+sees them.
 
 A look at a folder, downwards: ``folder`` (the interface) and what it is made of, ``reading``, ``changing`` and
 ``appending`` → ``ledger`` (what this process knows of one mailbox) → ``sync`` (is it still true?) → ``comparing`` (what

@@ -16,10 +16,11 @@ from msgstore.model.outcomes import Appended, Copied
 from msgstore.store.maildir.cells import keywords_of
 from msgstore.store.maildir.changing import note_own_change
 from msgstore.store.maildir.deliver import NAME_TRIES, give_name, needs_copy
-from msgstore.store.maildir.index import CUR, NOWHERE, FolderRow, Index, MessageRow
+from msgstore.store.maildir.index import Index
 from msgstore.store.maildir.keywordfile import Spelling, spell, write_extra
 from msgstore.store.maildir.names import flags_of, with_flags
 from msgstore.store.maildir.reading import TRIES, Reading
+from msgstore.store.maildir.rows import CUR, NOWHERE, FolderRow, MessageRow
 from msgstore.store.maildir.uidlist import UidRecord
 from msgstore.store.staging import StagedFile
 

@@ -6,9 +6,9 @@ from typing import Final, cast
 
 from msgstore.model.message import MessageInfo, Uid
 from msgstore.model.outcomes import Cell, Column
-from msgstore.store.maildir.index import FolderRow
 from msgstore.store.maildir.keywords import names_for
 from msgstore.store.maildir.names import flags_of, keyword_letters_of
+from msgstore.store.maildir.rows import FolderRow
 
 __all__ = ["INFO_COLUMNS", "cells", "infos_of", "keywords_of", "needed_columns"]
 

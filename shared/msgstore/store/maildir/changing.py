@@ -11,10 +11,11 @@ from typing import Final
 from msgstore.model.message import Uid
 from msgstore.model.outcomes import FlagChange, FlagsOutcome
 from msgstore.store.maildir.cells import keywords_of
-from msgstore.store.maildir.index import CUR, NEW, NOWHERE, FolderRow, Index, MessageRow
+from msgstore.store.maildir.index import Index
 from msgstore.store.maildir.keywordfile import Spelling, spell, write_extra
 from msgstore.store.maildir.names import flags_of, keyword_letters_of, with_flags
 from msgstore.store.maildir.reading import TRIES, Reading
+from msgstore.store.maildir.rows import CUR, NEW, NOWHERE, FolderRow, MessageRow
 from msgstore.store.maildir.stamps import Stamps
 from msgstore.store.rows import changed_set
 
@@ -171,7 +172,7 @@ class Changing:
                     gone.update(uid for uid in there if index.message(row.id, uid) is None)
             return tuple(Uid(uid) for uid in sorted(gone))
 
-        return self._reading.run(act) if wanted else ()
+        return self._reading.run(act)
 
     def _unlink(self, index: Index, row: FolderRow, uids: Sequence[int]) -> list[MessageRow]:
         removed: list[MessageRow] = []
@@ -213,7 +214,9 @@ def _changed(
     message: MessageRow, change: FlagChange, *, flags: frozenset[str], spelling: Spelling, known: dict[str, str]
 ) -> MessageRow | None:
     """Give the message as it is to be; None when it is so already."""
-    letters = changed_set(frozenset(keyword_letters_of(message.info)), change, frozenset(spelling.letters))
+    there = frozenset(keyword_letters_of(message.info))
+    # Letters nobody has named stay: somebody knows what they mean.
+    letters = changed_set(there & known.keys(), change, frozenset(spelling.letters)) | (there - known.keys())
     wanted_flags = changed_set(flags_of(message.info), change, flags)
     extra_before = keywords_of("", message.extra, known)
     lowered = {keyword.lower() for keyword in spelling.extra}
@@ -221,15 +224,11 @@ def _changed(
         case FlagChange.REMOVE:
             extra = frozenset(keyword for keyword in extra_before if keyword.lower() not in lowered)
         case FlagChange.ADD:
-            there = {keyword.lower() for keyword in extra_before}
-            extra = extra_before | {keyword for keyword in spelling.extra if keyword.lower() not in there}
+            before = {keyword.lower() for keyword in extra_before}
+            extra = extra_before | {keyword for keyword in spelling.extra if keyword.lower() not in before}
         case FlagChange.SET:
             extra = spelling.extra
-    is_same = (
-        letters == frozenset(keyword_letters_of(message.info))
-        and wanted_flags == flags_of(message.info)
-        and extra == extra_before
-    )
+    is_same = letters == there and wanted_flags == flags_of(message.info) and extra == extra_before
     if is_same:
         return None
     name = with_flags(message.name, wanted_flags, keyword_letters="".join(letters))

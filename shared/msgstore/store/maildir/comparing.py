@@ -14,9 +14,10 @@ from msgstore.model.errors import StoreCorrupt
 from msgstore.model.message import UID_LIMIT
 from msgstore.store.disk import Disk
 from msgstore.store.maildir.extra import ExtraKeywords
-from msgstore.store.maildir.index import CUR, NEW, NOWHERE, FolderRow, Index, MessageRow
+from msgstore.store.maildir.index import Index
 from msgstore.store.maildir.keywordfile import EXTRA_NAME
 from msgstore.store.maildir.names import base_of, is_message_name, order_key, sizes_of
+from msgstore.store.maildir.rows import CUR, NEW, NOWHERE, FolderRow, MessageRow
 from msgstore.store.maildir.stamps import Stamps
 from msgstore.store.maildir.uidfile import ListNews, UidFile
 from msgstore.store.maildir.uidlist import UidRecord

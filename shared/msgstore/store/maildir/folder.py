@@ -21,8 +21,9 @@ from msgstore.store.body import FileBody
 from msgstore.store.maildir.appending import Appending
 from msgstore.store.maildir.cells import cells, needed_columns
 from msgstore.store.maildir.changing import Changing
-from msgstore.store.maildir.index import NOWHERE, FolderRow, Index, MessageRow
+from msgstore.store.maildir.index import Index
 from msgstore.store.maildir.reading import TRIES, FolderHouse, Reading
+from msgstore.store.maildir.rows import NOWHERE, FolderRow, MessageRow
 from msgstore.store.staging import StagedFile
 
 __all__ = ["MaildirFolder"]

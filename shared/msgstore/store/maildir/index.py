@@ -11,20 +11,16 @@ import sqlite3
 import zlib
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, fields
+from functools import partial
 from typing import Final, cast
 
-from msgstore.store.maildir.names import is_seen
+from msgstore.store.maildir.rows import FolderRow, MessageRow
 
-__all__ = ["CUR", "NEW", "NOWHERE", "FolderRow", "Index", "MessageRow", "base_hash", "is_index_safe", "remove_index"]
-
-NEW: Final = 0
-CUR: Final = 1
-NOWHERE: Final = 2
-"""Listed in the UID list, and no file of it was seen yet."""
+__all__ = ["Index", "base_hash", "is_index_safe", "remove_index"]
 
 _VERSION: Final = 1
-_BUSY_SECONDS: Final = 20.0
+BUSY_SECONDS: Final = 20.0
 _BOOT_SLACK_SECONDS: Final = 2.0
 """Two answers to the question when the machine was started differ by no more than this."""
 
@@ -57,86 +53,25 @@ create index expunged_hash on expunged(folder, hash);
 """
 
 
-@dataclass(slots=True)
-class FolderRow:
-    """What is known of a folder; the stamps say of which state of its directories."""
-
-    id: int
-    directory: str
-    """Name below INBOX's directory; empty for INBOX."""
-
-    uidvalidity: int
-    uidnext: int
-    modseq: int
-    min_modseq: int
-    """Changes up to here are not remembered."""
-
-    messages: int = 0
-    octets: int = 0
-    unseen: int = 0
-    unsized: int = 0
-    """Messages whose size was not looked at yet."""
-
-    undated: int = 0
-    listed_records: int = 0
-    """Records in the UID list, those of messages that are gone included."""
-
-    list_inode: int = 0
-    list_octets: int = 0
-    """How far the UID list was read."""
-
-    list_time: int = 0
-    new_time: int = 0
-    cur_time: int = 0
-    keywords_time: int = 0
-    extra_time: int = 0
-    is_unsure: int = 0
-    """Whether a directory was so young when it was listed that it may have changed under the same time."""
-
-    relist_at: float = 0.0
-    """When to list everything again to be sure, in seconds since 1970; 0 means no need."""
-
-    def count(self, messages: "Iterable[MessageRow]", sign: int) -> None:
-        """Add messages to the counts, or take them away."""
-        for message in messages:
-            if message.place == NOWHERE:
-                continue
-            self.messages += sign
-            self.octets += sign * (message.wire_octets or 0)
-            self.unsized += sign * (message.wire_octets is None)
-            self.undated += sign * (message.internal_date is None)
-            self.unseen += sign * (not is_seen(message.info))
-
-
-@dataclass(slots=True)
-class MessageRow:
-    """One message."""
-
-    uid: int
-    base: str
-    info: str
-    """What follows the base in the file's name: empty, or from the colon on."""
-
-    place: int
-    octets: int | None
-    wire_octets: int | None
-    internal_date: int | None
-    modseq: int
-    fields: str | None
-    """Fields of its record in the UID list, as they stand there; None for none."""
-
-    extra: str | None
-    """Keywords without a letter, blanks between them; None for none."""
-
-    @property
-    def name(self) -> str:
-        """The file's name."""
-        return self.base + self.info
-
-
 _MessageCells = tuple[int, str, str, int, int | None, int | None, int | None, int, str | None, str | None]
 _FOLDER_COLUMNS: Final = tuple(one.name for one in fields(FolderRow))
 _MESSAGE_COLUMNS: Final = ", ".join(one.name for one in fields(MessageRow))
+
+
+_TEXT: Final = "cast(? as text)"
+"""File names need not be UTF-8: SQLite is given their octets, and gives them back to a decoder of ours."""
+
+_AS_TEXT: Final = partial(str, encoding="utf-8", errors="surrogateescape")
+
+
+def _kept(text: str | None) -> str | bytes | None:
+    return text if text is None or text.isascii() else text.encode("utf-8", "surrogateescape")
+
+
+def _cells_of(row: MessageRow) -> tuple[object, ...]:
+    """Give the cells of a message in the order of the table."""
+    sizes = row.octets, row.wire_octets, row.internal_date
+    return row.uid, _kept(row.base), _kept(row.info), row.place, *sizes, row.modseq, _kept(row.fields), _kept(row.extra)
 
 
 def base_hash(base: str) -> int:
@@ -153,7 +88,8 @@ class Index:
 
     def __init__(self, path: str, *, booted_at: float, now_ms: Callable[[], int]) -> None:
         self._now_ms = now_ms
-        self._database = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        self._database = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        self._database.text_factory = _AS_TEXT
         try:
             self._database.execute("pragma journal_mode = wal").fetchone()
             self._database.execute("pragma synchronous = normal")
@@ -268,8 +204,8 @@ class Index:
     def by_base(self, folder: int, base: str) -> MessageRow | None:
         """Give the message of a base."""
         found = self._database.execute(
-            f"select {_MESSAGE_COLUMNS} from message where folder = ? and hash = ? and base = ?",
-            (folder, base_hash(base), base),
+            f"select {_MESSAGE_COLUMNS} from message where folder = ? and hash = ? and base = {_TEXT}",
+            (folder, base_hash(base), _kept(base)),
         ).fetchone()
         return None if found is None else MessageRow(*found)
 
@@ -296,14 +232,15 @@ class Index:
     def insert(self, folder: int, rows: Iterable[MessageRow]) -> None:
         """Add messages."""
         self._database.executemany(
-            f"insert or replace into message(folder, {_MESSAGE_COLUMNS}, hash) values ({', '.join('?' * 12)})",
-            ((folder, *astuple(row), base_hash(row.base)) for row in rows),
+            f"insert or replace into message(folder, {_MESSAGE_COLUMNS}, hash) values"
+            f" (?, ?, {_TEXT}, {_TEXT}, ?, ?, ?, ?, ?, {_TEXT}, {_TEXT}, ?)",
+            ((folder, *_cells_of(row), base_hash(row.base)) for row in rows),
         )
 
     def update(self, folder: int, rows: Iterable[MessageRow]) -> None:
         """Keep where messages are, what their names say, their sizes, dates and modseq."""
         self._database.executemany(
-            "update message set info = ?, place = ?, octets = ?, wire_octets = ?, internal_date = ?, modseq = ?,"
+            f"update message set info = {_TEXT}, place = ?, octets = ?, wire_octets = ?, internal_date = ?, modseq = ?,"
             " extra = ? where folder = ? and uid = ?",
             (
                 (

@@ -18,9 +18,10 @@ from msgstore.model.errors import FolderNotFound, StoreUnavailable, store_error_
 from msgstore.model.folder import FolderName
 from msgstore.store.directories import Place
 from msgstore.store.maildir.folders import directory_of
-from msgstore.store.maildir.index import FolderRow, Index, is_index_safe, remove_index
+from msgstore.store.maildir.index import Index, is_index_safe, remove_index
 from msgstore.store.maildir.keywordfile import KEYWORDS_NAME
 from msgstore.store.maildir.keywords import parse_keywords
+from msgstore.store.maildir.rows import FolderRow
 from msgstore.store.maildir.sync import FolderSync, SyncHouse
 from msgstore.telemetry.log import logger
 

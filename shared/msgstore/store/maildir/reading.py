@@ -14,9 +14,10 @@ from msgstore.model.message import MessageInfo
 from msgstore.store.directories import Place
 from msgstore.store.lines import LineEnds
 from msgstore.store.maildir.cells import INFO_COLUMNS, infos_of
-from msgstore.store.maildir.index import CUR, FolderRow, Index, MessageRow
+from msgstore.store.maildir.index import Index
 from msgstore.store.maildir.ledger import Ledger, LedgerHouse
 from msgstore.store.maildir.names import NameSource
+from msgstore.store.maildir.rows import CUR, FolderRow, MessageRow
 from msgstore.store.staging import StagingArea
 
 __all__ = ["TRIES", "FolderHouse", "Reading"]

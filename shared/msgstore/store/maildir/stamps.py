@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Self
 
 from msgstore.store.disk import Disk
-from msgstore.store.maildir.index import FolderRow
 from msgstore.store.maildir.keywordfile import EXTRA_NAME, KEYWORDS_NAME
 from msgstore.store.maildir.lock import UIDLIST_NAME
+from msgstore.store.maildir.rows import FolderRow
 
 __all__ = ["Stamps"]
 

@@ -10,8 +10,9 @@ from typing import Final, Protocol
 from msgstore.store.directories import Directories, Place
 from msgstore.store.disk import Disk
 from msgstore.store.maildir.comparing import Comparison
-from msgstore.store.maildir.index import FolderRow, Index
+from msgstore.store.maildir.index import Index
 from msgstore.store.maildir.lock import DotLock
+from msgstore.store.maildir.rows import FolderRow
 from msgstore.store.maildir.stamps import Stamps
 from msgstore.store.maildir.uidfile import UidFile
 

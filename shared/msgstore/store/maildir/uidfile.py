@@ -12,8 +12,8 @@ from typing import Final
 from msgstore.model.errors import StoreCorrupt
 from msgstore.store.directories import Directories, Place
 from msgstore.store.disk import Disk
-from msgstore.store.maildir.index import FolderRow
 from msgstore.store.maildir.lock import UIDLIST_NAME
+from msgstore.store.maildir.rows import FolderRow
 from msgstore.store.maildir.uidlist import (
     UidList,
     UidRecord,
