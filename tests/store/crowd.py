@@ -6,13 +6,15 @@ import time
 from pathlib import Path
 
 from msgstore.model.address import MailboxId
-from msgstore.model.folder import INBOX
+from msgstore.model.folder import INBOX, FolderName
 from msgstore.model.interfaces import Filing
-from msgstore.model.message import Uid
+from msgstore.model.message import FLAGGED, SEEN, Uid
+from msgstore.model.outcomes import FlagChange
 from msgstore.store.maildir.layout import Layout
 from msgstore.store.maildir.store import MaildirStore
 
 ALICE = MailboxId("alice", "example.com")
+JUNK = FolderName(("Junk",))
 LEAST_OCTETS = 100
 """A message of this size plus n is message n."""
 
@@ -57,6 +59,45 @@ def expunge(store: MaildirStore, stop: Path) -> None:
         time.sleep(0.01)
 
 
+def append(store: MaildirStore, first: int, count: int) -> None:
+    """Append messages ``first`` and following, and say whether each lies under the UID that was answered."""
+    for number in range(first, first + count):
+        text = b"Subject: hi\r\n\r\n".ljust(LEAST_OCTETS + number, b"x")
+        folder = store.folder(ALICE, INBOX)
+        with store.stage() as staged:
+            staged.write(text)
+            appended = folder.append(staged, flags=frozenset({FLAGGED}))
+        with folder.retrieve(appended.uid) as body:
+            is_there = b"".join(body.chunks()) == text
+        print(json.dumps({"uid": appended.uid, "number": number, "is_there": is_there}), flush=True)
+
+
+def mark(store: MaildirStore, stop: Path) -> None:
+    """Set and take away flags and keywords of everything, again and again."""
+    step = 0
+    while not stop.exists():
+        folder = store.folder(ALICE, INBOX)
+        uids = [info.uid for info in folder.list()]
+        change = FlagChange.REMOVE if step % 2 else FlagChange.ADD
+        folder.set_flags(uids, change, flags=frozenset({SEEN}), keywords=frozenset({f"k{step % 30}"}))
+        step += 1
+        time.sleep(0.005)
+
+
+def shuffle(store: MaildirStore, stop: Path) -> None:
+    """Move every message whose number ends in 3 to Junk and copy those from there back, once each."""
+    while not stop.exists():
+        inbox, junk = store.folder(ALICE, INBOX), store.folder(ALICE, JUNK)
+        moved = inbox.move([info.uid for info in inbox.list() if (info.octets - LEAST_OCTETS) % 10 == 3], JUNK)
+        for from_uid, to_uid in zip(moved.from_uids, moved.to_uids, strict=True):
+            with junk.retrieve(to_uid) as body:
+                print(
+                    json.dumps({"from": from_uid, "to": to_uid, "number": body.stored_octets - LEAST_OCTETS}),
+                    flush=True,
+                )
+        time.sleep(0.01)
+
+
 def main() -> None:
     """Play one part."""
     part, root, *numbers = sys.argv[1:]
@@ -68,6 +109,12 @@ def main() -> None:
         look(store, stop)
     elif part == "flip":
         flip(Path(root) / "example.com" / "users" / "alice", stop)
+    elif part == "append":
+        append(store, int(numbers[0]), int(numbers[1]))
+    elif part == "mark":
+        mark(store, stop)
+    elif part == "shuffle":
+        shuffle(store, stop)
     elif part == "expunge":
         expunge(store, stop)
     store.close()

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from msgstore.model.folder import INBOX
 from msgstore.store.maildir.layout import Layout
 from msgstore.store.maildir.store import MaildirStore
-from tests.store.crowd import ALICE
+from tests.store.crowd import ALICE, JUNK, LEAST_OCTETS
 
 ROOT = Path(__file__).parents[2]
 DELIVERED = 150
@@ -68,3 +69,37 @@ def test_every_listing_of_every_process_shows_each_message_once_under_its_one_ui
         }
     assert len(set(number_of.values())) == len(number_of)
     assert len({listing["uidvalidity"] for of_one in seen for listing in of_one}) == 1
+
+
+@pytest.mark.timeout(120)
+def test_appends_moves_and_flags_of_many_processes_agree_on_every_uid(tmp_path: Path) -> None:
+    store = MaildirStore(str(tmp_path), layout_for=lambda _: Layout())
+    store.create_mailbox(ALICE)
+
+    lister = start("look", tmp_path)
+    others = [start("mark", tmp_path), start("mark", tmp_path), start("shuffle", tmp_path), start("flip", tmp_path)]
+    writers = [
+        start("append", tmp_path, 0, 60),
+        start("append", tmp_path, 60, 60),
+        start("deliver", tmp_path, 120, 60),
+    ]
+    written = [lines_of(child) for child in writers]
+    (tmp_path / "stop").touch()
+    shuffled = lines_of(others[2])
+    for child in (*others[:2], others[3]):
+        lines_of(child)
+
+    appended = {line["uid"]: line["number"] for of_one in written[:2] for line in of_one}
+    assert len(appended) == 120
+    # One that was moved away in between is not there any more; under its UID there is never another one.
+    assert all(line["is_there"] for of_one in written[:2] for line in of_one)
+    number_of = dict(appended)
+    for listing in lines_of(lister):
+        for uid, number in listing["rows"]:
+            assert number_of.setdefault(uid, number) == number
+    assert all(number_of[line["from"]] == line["number"] for line in shuffled)
+    assert len({line["to"] for line in shuffled}) == len(shuffled)
+    left = [info.octets - LEAST_OCTETS for info in store.folder(ALICE, INBOX).list()]
+    there = [info.octets - LEAST_OCTETS for info in store.folder(ALICE, JUNK).list()]
+    assert sorted(left + there) == list(range(180))
+    store.close()
