@@ -280,8 +280,8 @@ class _Tree:
     def rename(self, name: FolderName, to: FolderName) -> None:
         with self._store.locked():
             box = self._store.box(self.mailbox)
-            self._store.place(self.mailbox, name)
             check_rename(name, to)
+            self._store.place(self.mailbox, name)
             if to in box.folders:
                 raise FolderExists(f"{self.mailbox} has a folder {to}")
             self._make_levels_above(box, to)
