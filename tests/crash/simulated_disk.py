@@ -28,19 +28,20 @@ class File:
 class Directory:
     """One directory: what is there, what is durable, and the changes since."""
 
-    now: dict[str, int] = field(default_factory=dict[str, int])
     durable: dict[str, int] = field(default_factory=dict[str, int])
-    pending: list[tuple[str, int | None]] = field(default_factory=list[tuple[str, int | None]])
+    pending: list["Change"] = field(default_factory=list["Change"])
 
-    def change(self, name: str, node: int | None) -> None:
-        """Add, replace or remove an entry."""
-        self.pending.append((name, node))
-        _put(self.now, name, node)
 
-    def sync(self) -> None:
-        """Make all entries durable."""
-        self.durable = dict(self.now)
-        self.pending.clear()
+@dataclass(slots=True, eq=False)
+class Change:
+    """Entries that change together or not at all: one, or the two of a rename, perhaps in two directories."""
+
+    entries: tuple[tuple[Directory, str, int | None], ...]
+
+    def begin(self) -> None:
+        """Wait in every directory it concerns."""
+        for directory in {id(one): one for one, _, _ in self.entries}.values():
+            directory.pending.append(self)
 
 
 def _put(entries: dict[str, int], name: str, node: int | None) -> None:
@@ -69,11 +70,32 @@ class Model:
         assert isinstance(found, Directory)
         return found
 
+    def sync(self, directory: Directory) -> None:
+        """Make all entries of a directory durable, and what belongs to them in others."""
+        for change in directory.pending:
+            for other, name, node in change.entries:
+                _put(other.durable, name, node)
+                if other is not directory:
+                    other.pending.remove(change)
+        directory.pending.clear()
+
     def after_crash(self, chance: random.Random, place: Path) -> None:
         """Write to ``place`` what may be left."""
-        self._restore(0, chance, place)
+        survivors: dict[int, dict[str, int]] = {}
+        directories = [found for found in self.nodes.values() if isinstance(found, Directory)]
+        kept: dict[int, Change] = {}
+        for found in directories:
+            survivors[id(found)] = dict(found.durable)
+            kept |= {id(change): change for change in found.pending[: chance.randint(0, len(found.pending))]}
+        for found in directories:
+            for change in found.pending:
+                if id(change) in kept:
+                    for other, name, node in change.entries:
+                        if other is found:
+                            _put(survivors[id(found)], name, node)
+        self._restore(0, chance, place, survivors)
 
-    def _restore(self, node: int, chance: random.Random, place: Path) -> None:
+    def _restore(self, node: int, chance: random.Random, place: Path, survivors: dict[int, dict[str, int]]) -> None:
         found = self.nodes[node]
         if isinstance(found, File):
             place.write_bytes(_survivor(found, chance))
@@ -81,11 +103,8 @@ class Model:
             os.utime(place, (1_000_000_000, 1_000_000_000))
             return
         place.mkdir(exist_ok=True)
-        entries = dict(found.durable)
-        for name, inner in found.pending[: chance.randint(0, len(found.pending))]:
-            _put(entries, name, inner)
-        for name, inner in entries.items():
-            self._restore(inner, chance, place / name)
+        for name, inner in survivors[id(found)].items():
+            self._restore(inner, chance, place / name, survivors)
 
 
 def _survivor(file: File, chance: random.Random) -> bytes:
@@ -146,11 +165,15 @@ class RecordingDisk(Disk):
     def sync_directory(self, fd: int) -> None:
         super().sync_directory(fd)
         node = self._node(fd)
-        self.record.append(lambda model: model.directory(node).sync())
+        self.record.append(lambda model: model.sync(model.directory(node)))
 
     def link_anonymous(self, fd: int, directory_fd: int, name: str) -> None:
         super().link_anonymous(fd, directory_fd, name)
         self._entry(directory_fd, name, self._node(fd))
+
+    def link(self, source: tuple[int, str], target: tuple[int, str]) -> None:
+        super().link(source, target)
+        self._entry(target[0], target[1], self._named(source))
 
     def rename(self, source: tuple[int, str], target: tuple[int, str]) -> None:
         node = self._named(source)
@@ -193,14 +216,14 @@ class RecordingDisk(Disk):
 
     def _entry(self, directory_fd: int, name: str, node: int | None) -> None:
         directory = self._node(directory_fd)
-        self.record.append(lambda model: model.directory(directory).change(name, node))
+        self.record.append(lambda model: Change(((model.directory(directory), name, node),)).begin())
 
     def _move(self, source: tuple[int, str], target: tuple[int, str], node: int) -> None:
         above, below = self._node(source[0]), self._node(target[0])
 
         def apply(model: Model) -> None:
-            model.directory(above).change(source[1], None)
-            model.directory(below).change(target[1], node)
+            gone = model.directory(above), source[1], None
+            Change((gone, (model.directory(below), target[1], node))).begin()
 
         self.record.append(apply)
 
