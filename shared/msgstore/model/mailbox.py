@@ -12,7 +12,7 @@ from msgstore.model.bodies import Body, Filing, StagedMessage, Wait
 from msgstore.model.errors import MsgstoreError
 from msgstore.model.folder import FolderInfo, FolderName, FolderStatus, SpecialUse
 from msgstore.model.message import MessageInfo, Uid
-from msgstore.model.outcomes import Appended, Cell, Changes, Column, Copied, FlagChange, FlagsOutcome, Usage
+from msgstore.model.outcomes import Appended, Cell, Changes, Column, Copied, Finding, FlagChange, FlagsOutcome, Usage
 from msgstore.model.result import Filed
 
 __all__ = ["Folder", "FolderTree", "Hold", "MessageStore"]
@@ -293,6 +293,32 @@ class MessageStore(Protocol):
 
     def recount(self, mailbox: MailboxId) -> Usage:
         """Count everything anew and keep the result for :meth:`usage`.
+
+        Raises:
+            MailboxNotFound: there is no such mailbox.
+        """
+        ...
+
+    def check(self, mailbox: MailboxId, *, repair: bool = False) -> tuple[Finding, ...]:
+        """Look at everything that is kept of a mailbox and say what is wrong; with ``repair`` mend what can be mended.
+
+        No message is ever removed by it.
+
+        Raises:
+            MailboxNotFound: there is no such mailbox.
+        """
+        ...
+
+    def reindex(self, mailbox: MailboxId) -> None:
+        """Throw away what can be found out again and find it out again.
+
+        Raises:
+            MailboxNotFound: there is no such mailbox.
+        """
+        ...
+
+    def compact(self, mailbox: MailboxId) -> None:
+        """Give back the space that messages which are gone still take in directories and lists.
 
         Raises:
             MailboxNotFound: there is no such mailbox.

@@ -7,7 +7,18 @@ from typing import Final, Literal
 from msgstore.model.folder import FolderStatus
 from msgstore.model.message import MessageInfo, Uid
 
-__all__ = ["COLUMNS", "Appended", "Cell", "Changes", "Column", "Copied", "FlagChange", "FlagsOutcome", "Usage"]
+__all__ = [
+    "COLUMNS",
+    "Appended",
+    "Cell",
+    "Changes",
+    "Column",
+    "Copied",
+    "Finding",
+    "FlagChange",
+    "FlagsOutcome",
+    "Usage",
+]
 
 Column = Literal[
     "uid", "uidl", "octets", "flags", "modseq", "stored_octets", "keywords", "internal_date", "guid", "sealed"
@@ -90,6 +101,20 @@ class Changes:
 
     is_complete: bool
     """False when the store does not remember that far back: the asker has to list everything."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something that is not as it should be in a mailbox."""
+
+    kind: str
+    """A stable word, such as ``not-a-file``."""
+
+    place: str
+    """Where, as the operator finds it: folder and name."""
+
+    text: str
+    is_mended: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ _READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 """O_NONBLOCK keeps a FIFO that somebody put into a mailbox from stopping a thread for ever."""
 
 _RENAME_NOREPLACE: Final = 1
+_RENAME_EXCHANGE: Final = 2
 """linux/fs.h; renameat2(2)."""
 
 _RANGE_WAIT_BEFORE: Final = 1
@@ -223,6 +224,19 @@ class Disk:
                 raise OSError(number, os.strerror(number), target[1])
         self.link(source, target)
         self.unlink(*source)
+
+    def exchange(self, first: tuple[int, str], second: tuple[int, str]) -> None:
+        """Let two names change places in one step.
+
+        Raises:
+            OSError: EINVAL or ENOSYS where the file system cannot; a name is missing.
+        """
+        if self._renameat2 is None:
+            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+        names = (first[0], os.fsencode(first[1]), second[0], os.fsencode(second[1]))
+        if self._renameat2(*names, _RENAME_EXCHANGE) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), first[1])
 
     def unlink(self, directory_fd: int, name: str) -> None:
         """Take a name away."""

@@ -15,7 +15,7 @@ from dataclasses import astuple, fields
 from functools import partial
 from typing import Final, cast
 
-from msgstore.store.maildir.rows import FolderRow, MessageRow
+from msgstore.store.maildir.rows import NOWHERE, FolderRow, MessageRow
 
 __all__ = ["Index", "base_hash", "is_index_safe", "remove_index"]
 
@@ -299,6 +299,14 @@ class Index:
             return 0
         self._database.execute("delete from expunged where folder = ? and at < ?", (folder, before))
         return found[0]
+
+    def counted(self, folder: int) -> tuple[int, int]:
+        """Count messages and octets by looking at every one."""
+        found: tuple[int, int] = self._database.execute(
+            f"select count(*), coalesce(sum(wire_octets), 0) from message where folder = ? and place < {NOWHERE}",
+            (folder,),
+        ).fetchone()
+        return found
 
     def check(self) -> list[str]:
         """Say what SQLite finds wrong with the file; nothing when it is well."""

@@ -196,6 +196,19 @@ class Ledger:
             self._keywords.clear()
             self.shut()
 
+    def check_index(self) -> list[str]:
+        """Say what is wrong with the index, if anything."""
+        with self.lock:
+            return self._run(lambda index: index.check())
+
+    def remove_index(self) -> None:
+        """Throw the index away; the next look makes another one."""
+        with self.lock, self._house.directories.lease(self._house.box_of(self.mailbox)) as fd:
+            self.shut()
+            self._rows.clear()
+            self._is_fallback = False
+            remove_index(lambda one: self._house.disk.unlink(fd, one), INDEX_NAME)
+
     def shut(self) -> None:
         """Close the index; the next use opens it again."""
         with self.lock:

@@ -15,11 +15,13 @@ from msgstore.model.address import MailboxId
 from msgstore.model.errors import FolderNotFound, InvalidFolderName, MailboxNotFound, MsgstoreError, store_error_from
 from msgstore.model.folder import DEFAULT_FOLDERS, FolderName
 from msgstore.model.interfaces import Clock, Filing, Folder, FolderTree, StagedMessage, Wait
-from msgstore.model.outcomes import Usage
+from msgstore.model.outcomes import Finding, Usage
 from msgstore.model.result import Filed
 from msgstore.store.clock import SystemClock
 from msgstore.store.directories import Directories, Place
 from msgstore.store.disk import Disk
+from msgstore.store.maildir.checking import Checkup
+from msgstore.store.maildir.compacting import compact_folder
 from msgstore.store.maildir.deliver import Courier
 from msgstore.store.maildir.folder import MaildirFolder
 from msgstore.store.maildir.folders import directory_of
@@ -27,6 +29,7 @@ from msgstore.store.maildir.layout import Layout
 from msgstore.store.maildir.ledger import Ledger, Ledgers
 from msgstore.store.maildir.lock import DotLock
 from msgstore.store.maildir.names import NameSource
+from msgstore.store.maildir.reading import Reading
 from msgstore.store.maildir.tree import MaildirTree
 from msgstore.store.maildir.uidvalidity import highest_uidvalidity, next_uidvalidity, recorded_uidvalidity
 from msgstore.store.staging import StagedFile, StagingArea, sweep
@@ -206,6 +209,23 @@ class MaildirStore:
                 continue
             octets, messages = octets + status.octets, messages + status.messages
         return Usage(octets=octets, messages=messages)
+
+    def check(self, mailbox: MailboxId, *, repair: bool = False) -> tuple[Finding, ...]:
+        """Look at everything that is kept of a mailbox; see the interface."""
+        self._require(mailbox)
+        return Checkup(self, mailbox, repair=repair).findings()
+
+    def reindex(self, mailbox: MailboxId) -> None:
+        """Remove the index and make it anew."""
+        self._require(mailbox)
+        self.ledger_of(mailbox).remove_index()
+        self.recount(mailbox)
+
+    def compact(self, mailbox: MailboxId) -> None:
+        """Give every folder a fresh directory and a UID list without the dead."""
+        self._require(mailbox)
+        for info in self.folders(mailbox).list():
+            compact_folder(Reading(self, mailbox, info.name))
 
     def check_health(self) -> None:
         """Write, sync and remove something small where mail is kept."""
