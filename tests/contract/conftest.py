@@ -17,9 +17,9 @@ from tests.contract.shelf import ALICE, WORK
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MessageStore]:
     made: MessageStore
     if request.param == "memory":
-        made = MemoryStore(clock=SystemClock())
+        made = MemoryStore(clock=SystemClock(), keeps_removed=True)
     else:
-        made = MaildirStore(str(tmp_path), layout_for=lambda _: Layout(), hostname="test.example")
+        made = MaildirStore(str(tmp_path), layout_for=lambda _: Layout(), hostname="test.example", keeps_removed=True)
     yield made
     made.close()
 

@@ -12,7 +12,18 @@ from msgstore.model.bodies import Body, Filing, StagedMessage, Wait
 from msgstore.model.errors import MsgstoreError
 from msgstore.model.folder import FolderInfo, FolderName, FolderStatus, SpecialUse
 from msgstore.model.message import MessageInfo, Uid
-from msgstore.model.outcomes import Appended, Cell, Changes, Column, Copied, Finding, FlagChange, FlagsOutcome, Usage
+from msgstore.model.outcomes import (
+    Appended,
+    Cell,
+    Changes,
+    Column,
+    Copied,
+    Finding,
+    FlagChange,
+    FlagsOutcome,
+    Removed,
+    Usage,
+)
 from msgstore.model.result import Filed
 
 __all__ = ["Folder", "FolderTree", "Hold", "MessageStore"]
@@ -293,6 +304,32 @@ class MessageStore(Protocol):
 
     def recount(self, mailbox: MailboxId) -> Usage:
         """Count everything anew and keep the result for :meth:`usage`.
+
+        Raises:
+            MailboxNotFound: there is no such mailbox.
+        """
+        ...
+
+    def removed(self, mailbox: MailboxId) -> tuple[Removed, ...]:
+        """Give what was expunged within the window in which it can be brought back, oldest first; nothing without one.
+
+        Raises:
+            MailboxNotFound: there is no such mailbox.
+        """
+        ...
+
+    def undelete(self, mailbox: MailboxId, removed: Sequence[Removed]) -> int:
+        """Bring messages back into their folders under new UIDs, durably, and say how many.
+
+        A folder that is gone is made; what cannot be found any more is passed over.
+
+        Raises:
+            MailboxNotFound: there is no such mailbox.
+        """
+        ...
+
+    def purge_removed(self, mailbox: MailboxId, *, before: float) -> int:
+        """Remove for good what was expunged before a time, in seconds since 1970 UTC, and say how many.
 
         Raises:
             MailboxNotFound: there is no such mailbox.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Literal
 
-from msgstore.model.folder import FolderStatus
+from msgstore.model.folder import FolderName, FolderStatus
 from msgstore.model.message import MessageInfo, Uid
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Finding",
     "FlagChange",
     "FlagsOutcome",
+    "Removed",
     "Usage",
 ]
 
@@ -101,6 +102,20 @@ class Changes:
 
     is_complete: bool
     """False when the store does not remember that far back: the asker has to list everything."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """A message that was expunged and can still be brought back."""
+
+    folder: FolderName
+    key: str
+    """Names it in its folder; says nothing to readers."""
+
+    octets: int
+    flags: frozenset[str]
+    removed_at: int
+    """Seconds since 1970 UTC."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ import itertools
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
 
@@ -20,7 +20,8 @@ from msgstore.model.errors import (
 )
 from msgstore.model.folder import DEFAULT_FOLDERS, INBOX, FolderInfo, FolderName, SpecialUse
 from msgstore.model.interfaces import Clock, Filing, Folder, FolderTree, Hold, StagedMessage, Wait
-from msgstore.model.outcomes import Finding, Usage
+from msgstore.model.message import MessageInfo
+from msgstore.model.outcomes import Finding, Removed, Usage
 from msgstore.model.result import Filed
 from msgstore.store.levels import check_rename, levels_above, renamed_with_children
 from msgstore.store.lines import HeaderBlock
@@ -35,6 +36,7 @@ class MemoryBox:
 
     folders: dict[FolderName, MemoryFolderState]
     subscribed: frozenset[FolderName] = frozenset()
+    removed: list[tuple[Removed, MessageInfo, bytes]] = field(default_factory=list[tuple[Removed, MessageInfo, bytes]])
 
 
 class _Staged:
@@ -91,9 +93,10 @@ class _Hold:
 class MemoryStore:
     """See :class:`msgstore.model.interfaces.MessageStore`."""
 
-    def __init__(self, *, clock: Clock, default_folders: bool = True) -> None:
+    def __init__(self, *, clock: Clock, default_folders: bool = True, keeps_removed: bool = False) -> None:
         self._clock: Final = clock
         self._default_folders = default_folders
+        self._keeps_removed = keeps_removed
         self._boxes: dict[MailboxId, MemoryBox] = {}
         self._lock = threading.RLock()
         self._holders: dict[tuple[MailboxId, FolderName], list[_Hold]] = {}
@@ -193,6 +196,33 @@ class MemoryStore:
         """Count; nothing is kept that could be wrong."""
         return self.usage(mailbox)
 
+    def removed(self, mailbox: MailboxId) -> tuple[Removed, ...]:
+        """Give what can still be brought back."""
+        with self._lock:
+            return tuple(one for one, _, _ in self.box(mailbox).removed)
+
+    def undelete(self, mailbox: MailboxId, removed: Sequence[Removed]) -> int:
+        """Bring messages back under new UIDs."""
+        with self._lock:
+            box, back = self.box(mailbox), 0
+            for kept in [kept for kept in box.removed if kept[0] in removed]:
+                one, info, content = kept
+                if one.folder not in box.folders:
+                    self.folders(mailbox).create(one.folder)
+                box.folders[one.folder].add(info, content)
+                box.removed.remove(kept)
+                back += 1
+            return back
+
+    def purge_removed(self, mailbox: MailboxId, *, before: float) -> int:
+        """Remove for good what was expunged before a time."""
+        with self._lock:
+            box = self.box(mailbox)
+            kept = [one for one in box.removed if one[0].removed_at >= before]
+            gone = len(box.removed) - len(kept)
+            box.removed = kept
+            return gone
+
     def check(self, mailbox: MailboxId, *, repair: bool = False) -> tuple[Finding, ...]:
         """Nothing can go wrong here."""
         del repair
@@ -238,6 +268,13 @@ class MemoryStore:
     def new_guid(self) -> str:
         """Name a new message."""
         return f"memory-{next(self._guids)}"
+
+    def set_aside(self, mailbox: MailboxId, name: FolderName, info: MessageInfo, content: bytes) -> None:
+        """Keep what is about to be expunged, where such things are kept."""
+        if self._keeps_removed:
+            at = int(self._clock.time())
+            one = Removed(folder=name, key=info.guid, octets=info.octets, flags=info.flags, removed_at=at)
+            self.box(mailbox).removed.append((one, info, content))
 
     def now(self) -> float:
         """Seconds since 1970 UTC."""

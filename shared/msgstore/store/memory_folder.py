@@ -87,6 +87,10 @@ class MemoryHouse(Protocol):
         """Name a new message."""
         ...
 
+    def set_aside(self, mailbox: MailboxId, name: FolderName, info: MessageInfo, content: bytes) -> None:
+        """Keep what is about to be expunged, where such things are kept."""
+        ...
+
     def now(self) -> float:
         """Seconds since 1970 UTC."""
         ...
@@ -243,7 +247,11 @@ class MemoryFolder:
     def expunge(self, uids: Sequence[Uid]) -> tuple[Uid, ...]:
         """Remove messages."""
         with self._house.locked():
-            return self._here().remove(uids)
+            folder = self._here()
+            for uid in sorted(set(uids)):
+                if uid in folder.messages:
+                    self._house.set_aside(self.mailbox, self.name, *folder.messages[uid])
+            return folder.remove(uids)
 
     def try_hold(self, *, shared: bool = False) -> Hold | None:
         """Hold the folder within this process."""

@@ -14,7 +14,7 @@ from msgstore.store.maildir.cells import keywords_of
 from msgstore.store.maildir.index import Index
 from msgstore.store.maildir.keywordfile import Spelling, spell, write_extra
 from msgstore.store.maildir.names import flags_of, keyword_letters_of, with_flags
-from msgstore.store.maildir.reading import TRIES, Reading
+from msgstore.store.maildir.reading import TRIES, Reading, removed_place
 from msgstore.store.maildir.rows import CUR, NEW, NOWHERE, FolderRow, MessageRow
 from msgstore.store.maildir.stamps import Stamps
 from msgstore.store.rows import changed_set
@@ -151,8 +151,11 @@ class Changing:
 
     # Removing.
 
-    def expunge(self, uids: Sequence[Uid]) -> tuple[Uid, ...]:
-        """Remove exactly these messages, durably; see the interface."""
+    def expunge(self, uids: Sequence[Uid], *, sets_aside: bool) -> tuple[Uid, ...]:
+        """Remove exactly these messages, durably; see the interface.
+
+        With ``sets_aside`` they can be brought back for a while, where the store keeps what was removed.
+        """
         wanted = sorted(set(uids))
         gone: set[int] = set()
 
@@ -161,7 +164,7 @@ class Changing:
                 row = self._reading.ledger.bring_up(index, self._reading.name)
                 there = {uid for uid in wanted if (one := index.message(row.id, uid)) and one.place != NOWHERE}
                 for _ in range(TRIES):
-                    removed = self._unlink(index, row, sorted(there - gone))
+                    removed = self._unlink(index, row, sorted(there - gone), sets_aside=sets_aside)
                     gone.update(one.uid for one in removed)
                     row = self._bury(index, row, removed)
                     if gone >= there:
@@ -174,7 +177,7 @@ class Changing:
 
         return self._reading.run(act)
 
-    def _unlink(self, index: Index, row: FolderRow, uids: Sequence[int]) -> list[MessageRow]:
+    def _unlink(self, index: Index, row: FolderRow, uids: Sequence[int], *, sets_aside: bool) -> list[MessageRow]:
         removed: list[MessageRow] = []
         touched: set[int] = set()
         directories = self._reading.house.directories
@@ -183,7 +186,7 @@ class Changing:
             assert message is not None
             with directories.lease(self._reading.inner(message.place)) as fd:
                 try:
-                    self._disk.unlink(fd, message.name)
+                    self._take_away(fd, message.name, sets_aside=sets_aside)
                 except FileNotFoundError:
                     continue
             removed.append(message)
@@ -194,6 +197,16 @@ class Changing:
                 with directories.lease(self._reading.inner(place)) as fd:
                     self._disk.sync_directory(fd)
         return removed
+
+    def _take_away(self, fd: int, name: str, *, sets_aside: bool) -> None:
+        """Unlink a file, or set it aside where it can still be brought back."""
+        house = self._reading.house
+        if not (sets_aside and house.keeps_removed):
+            self._disk.unlink(fd, name)
+            return
+        place = removed_place(house.box_of(self._reading.mailbox), self._reading.name)
+        with house.directories.lease(place, create=True) as aside:
+            self._disk.rename((fd, name), (aside, name))
 
     def _bury(self, index: Index, row: FolderRow, removed: Sequence[MessageRow]) -> FolderRow:
         if removed:

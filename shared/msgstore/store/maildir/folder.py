@@ -177,12 +177,12 @@ class MaildirFolder:
         """Put messages into another folder, durably, and take them out here."""
         target = Reading(self._house, self.mailbox, to)
         copied = Appending(target).copy_from(self._reading, uids, keeps_names=to != self.name)
-        Changing(self._reading).expunge(copied.from_uids)
+        Changing(self._reading).expunge(copied.from_uids, sets_aside=False)
         return copied
 
     def expunge(self, uids: Sequence[Uid]) -> tuple[Uid, ...]:
         """Remove exactly these messages, durably."""
-        return Changing(self._reading).expunge(uids)
+        return Changing(self._reading).expunge(uids, sets_aside=True)
 
     @property
     def _reading(self) -> Reading:

@@ -14,18 +14,23 @@ from msgstore.model.message import MessageInfo
 from msgstore.store.directories import Place
 from msgstore.store.lines import LineEnds
 from msgstore.store.maildir.cells import INFO_COLUMNS, infos_of
+from msgstore.store.maildir.folders import directory_of
 from msgstore.store.maildir.index import Index
 from msgstore.store.maildir.ledger import Ledger, LedgerHouse
 from msgstore.store.maildir.names import NameSource
 from msgstore.store.maildir.rows import CUR, FolderRow, MessageRow
 from msgstore.store.staging import StagingArea
 
-__all__ = ["TRIES", "FolderHouse", "Reading"]
+__all__ = ["REMOVED_INBOX", "REMOVED_NAME", "TRIES", "FolderHouse", "Reading", "removed_place"]
 
 T = TypeVar("T")
 
 TRIES: Final = 20
 """How often a name is looked up again while others keep renaming the file."""
+
+REMOVED_NAME: Final = "msgstore-removed"
+REMOVED_INBOX: Final = "INBOX"
+"""Directory of what was removed from INBOX, which has no directory name of its own."""
 
 _CHUNK_OCTETS: Final = 1 << 20
 _NO_FILE: Final = (errno.ELOOP, errno.EINVAL)
@@ -42,6 +47,11 @@ class FolderHouse(LedgerHouse, Protocol):
     @property
     def names(self) -> NameSource:
         """Makes file names."""
+        ...
+
+    @property
+    def keeps_removed(self) -> bool:
+        """Whether expunged messages can be brought back for a while."""
         ...
 
     def ledger_of(self, mailbox: MailboxId) -> Ledger:
@@ -189,6 +199,12 @@ class Reading:
             # A link or a directory in the place of a message: it counts for nothing, and reading it is refused.
             message.octets = message.wire_octets = message.internal_date = 0
         return True
+
+
+def removed_place(box: Place, name: FolderName) -> Place:
+    """Give the directory in which the removed mail of a folder waits."""
+    root, components = box
+    return root, (*components, REMOVED_NAME, directory_of(name) or REMOVED_INBOX)
 
 
 def _measured(fd: int) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from msgstore.model.address import MailboxId
 from msgstore.model.errors import FolderNotFound, InvalidFolderName, MailboxNotFound, MsgstoreError, store_error_from
 from msgstore.model.folder import DEFAULT_FOLDERS, FolderName
 from msgstore.model.interfaces import Clock, Filing, Folder, FolderTree, StagedMessage, Wait
-from msgstore.model.outcomes import Finding, Usage
+from msgstore.model.outcomes import Finding, Removed, Usage
 from msgstore.model.result import Filed
 from msgstore.store.clock import SystemClock
 from msgstore.store.directories import Directories, Place
@@ -30,6 +30,7 @@ from msgstore.store.maildir.ledger import Ledger, Ledgers
 from msgstore.store.maildir.lock import DotLock
 from msgstore.store.maildir.names import NameSource
 from msgstore.store.maildir.reading import Reading
+from msgstore.store.maildir.removed import RemovedMail
 from msgstore.store.maildir.tree import MaildirTree
 from msgstore.store.maildir.uidvalidity import highest_uidvalidity, next_uidvalidity, recorded_uidvalidity
 from msgstore.store.staging import StagedFile, StagingArea, sweep
@@ -63,6 +64,7 @@ class MaildirStore:
         clock: Clock | None = None,
         line_endings: Literal["crlf", "lf"] = "crlf",
         default_folders: bool = True,
+        keeps_removed: bool = False,
         hostname: str | None = None,
         random_hex: Callable[[], str] | None = None,
     ) -> None:
@@ -82,6 +84,7 @@ class MaildirStore:
         self._layout_for = layout_for
         self._line_endings: Literal["crlf", "lf"] = line_endings
         self._default_folders = default_folders
+        self.keeps_removed: Final = keeps_removed
         self._guard = threading.Lock()
         self._area: StagingArea | None = None
         self._staged = itertools.count()
@@ -209,6 +212,21 @@ class MaildirStore:
                 continue
             octets, messages = octets + status.octets, messages + status.messages
         return Usage(octets=octets, messages=messages)
+
+    def removed(self, mailbox: MailboxId) -> tuple[Removed, ...]:
+        """Give what can still be brought back."""
+        self._require(mailbox)
+        return RemovedMail(self, mailbox).all()
+
+    def undelete(self, mailbox: MailboxId, removed: Sequence[Removed]) -> int:
+        """Bring messages back under new UIDs."""
+        self._require(mailbox)
+        return RemovedMail(self, mailbox).undelete(removed)
+
+    def purge_removed(self, mailbox: MailboxId, *, before: float) -> int:
+        """Remove for good what was expunged before a time."""
+        self._require(mailbox)
+        return RemovedMail(self, mailbox).purge(before=before)
 
     def check(self, mailbox: MailboxId, *, repair: bool = False) -> tuple[Finding, ...]:
         """Look at everything that is kept of a mailbox; see the interface."""
