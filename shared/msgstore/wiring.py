@@ -181,7 +181,7 @@ def build_access(settings: Settings) -> AccessParts:
 def build_store(settings: Settings, directory: Directory) -> MessageStore:
     """Open the backend that the settings name."""
     if settings.store.backend == "memory":
-        return MemoryStore(clock=CLOCK)
+        return MemoryStore(clock=CLOCK, keeps_removed=settings.retention.undelete_days > 0)
 
     return MaildirStore(
         settings.data_dir,
@@ -189,6 +189,7 @@ def build_store(settings: Settings, directory: Directory) -> MessageStore:
         clock=CLOCK,
         line_endings=settings.store.line_endings,
         default_folders=settings.store.default_folders,
+        keeps_removed=settings.retention.undelete_days > 0,
         hostname=host_name(settings),
     )
 

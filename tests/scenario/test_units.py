@@ -21,7 +21,7 @@ INSIDE: Final = Path(__file__).with_name("systemd_inside.sh")
 CLIENT: Final = Path(__file__).with_name("systemd_client.py")
 
 
-@pytest.mark.parametrize("name", ["lmtpd.service", "accessd.service"])
+@pytest.mark.parametrize("name", ["lmtpd.service", "accessd.service", "msgstore-retention.service"])
 def test_exposure_of_each_service_is_at_most_one(name: str) -> None:
     required("systemd-analyze")
 
@@ -37,7 +37,7 @@ def test_exposure_of_each_service_is_at_most_one(name: str) -> None:
 
 def test_the_units_verify_without_a_word(tmp_path: Path) -> None:
     required("systemd-analyze")
-    for unit in UNITS.glob("*.*et"):
+    for unit in (*UNITS.glob("*.*et"), *UNITS.glob("*.timer")):
         shutil.copy(unit, tmp_path)
     for unit in UNITS.glob("*.service"):
         (tmp_path / unit.name).write_text(unit.read_text().replace("/opt/msgstore/bin/", "/bin/true #"))
@@ -49,7 +49,7 @@ def test_the_units_verify_without_a_word(tmp_path: Path) -> None:
         check=False,
     )
 
-    ours = [line for line in done.stderr.splitlines() if "lmtpd" in line or "accessd" in line]
+    ours = [line for line in done.stderr.splitlines() if any(name in line for name in ("lmtpd", "accessd", "msgstore"))]
     assert ours == []
 
 

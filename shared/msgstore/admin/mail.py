@@ -76,7 +76,7 @@ def list_messages(console: Console, address: str, folder: str) -> None:
             {
                 "uid": info.uid,
                 "octets": info.octets,
-                "date": datetime.fromtimestamp(info.internal_date, UTC).isoformat(),
+                "date": _moment(info.internal_date),
                 "flags": " ".join(sorted(info.flags | info.keywords)),
                 "uidl": info.uidl,
             }
@@ -107,6 +107,38 @@ def show_message(console: Console, address: str, uid: int, folder: str) -> None:
         for chunk in body.chunks():
             sys.stdout.buffer.write(chunk)
     sys.stdout.buffer.flush()
+
+
+@message.command("removed")
+@click.argument("address")
+@pass_console
+def list_removed(console: Console, address: str) -> None:
+    """List expunged messages that can still be brought back."""
+    with _mailbox(console, address) as (store, mailbox):
+        rows: list[Row] = [
+            {"removed": _moment(one.removed_at), "folder": str(one.folder), "octets": one.octets, "key": one.key}
+            for one in store.removed(mailbox)
+        ]
+    console.table(rows, ("removed", "folder", "octets", "key"))
+
+
+@message.command()
+@click.argument("address")
+@click.argument("keys", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Everything that can be brought back.")
+@pass_console
+def undelete(console: Console, address: str, keys: tuple[str, ...], *, everything: bool) -> None:
+    """Bring expunged messages back into their folders; KEYS are those that `message removed` shows."""
+    if bool(keys) == everything:
+        raise click.UsageError("name keys, or say --all")
+    with _mailbox(console, address) as (store, mailbox):
+        wanted = [one for one in store.removed(mailbox) if everything or one.key in keys]
+        back = store.undelete(mailbox, wanted)
+    console.done(f"{back} messages are back", messages=back)
+
+
+def _moment(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
 @click.command("send-test")

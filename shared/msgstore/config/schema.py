@@ -14,6 +14,7 @@ __all__ = [
     "LmtpSettings",
     "LogSettings",
     "MetricsSettings",
+    "RetentionSettings",
     "RoleName",
     "Settings",
     "StoreSettings",
@@ -191,6 +192,17 @@ class AuthSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionSettings:
+    """How long mail is kept; carried out by ``msgstore retention run``, which a timer starts every night."""
+
+    folders: dict[str, int] = field(default_factory=dict[str, int])
+    """Folder to days: older messages are expunged.  A folder that is not named keeps everything."""
+
+    undelete_days: int = 0
+    """How long expunged messages can be brought back; 0 removes them at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsSettings:
     """Prometheus pages, one for each daemon; off when empty."""
 
@@ -235,5 +247,6 @@ class Settings:
     lmtp: LmtpSettings = LmtpSettings()
     access: AccessSettings = AccessSettings()
     auth: AuthSettings = AuthSettings()
+    retention: RetentionSettings = RetentionSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
