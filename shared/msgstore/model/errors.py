@@ -34,6 +34,7 @@ gets (``rpc_code``).  Class 4 means "try again", class 5 "never"; what we do not
         FolderHasChildren         451 4.2.0  HAS_CHILDREN
         InvalidFolderName         451 4.2.0  INVALID_NAME
         ReservedFolderName        451 4.2.0  RESERVED_NAME
+        UidTaken                  451 4.2.0  INVALID
         MessageNotFound           451 4.2.0  NO_MESSAGE
         MessageExpunged           451 4.2.0  EXPUNGED
       Overloaded                  451 4.3.2  BUSY
@@ -78,6 +79,7 @@ __all__ = [
     "StoreCorrupt",
     "StoreError",
     "StoreUnavailable",
+    "UidTaken",
     "UserNotFound",
     "store_error_from",
 ]
@@ -315,6 +317,13 @@ class ReservedFolderName(StoreError):
 
     status = EnhancedStatus(4, 2, 0)
     rpc_code = "RESERVED_NAME"
+
+
+class UidTaken(StoreError):
+    """A message was to be restored under a UID at or below one that was given out."""
+
+    status = EnhancedStatus(4, 2, 0)
+    rpc_code = "INVALID"
 
 
 class MessageNotFound(StoreError):

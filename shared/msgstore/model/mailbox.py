@@ -22,6 +22,7 @@ from msgstore.model.outcomes import (
     FlagChange,
     FlagsOutcome,
     Removed,
+    Restored,
     Usage,
 )
 from msgstore.model.result import Filed
@@ -125,6 +126,16 @@ class Folder(Protocol):
         """
         ...
 
+    def restore(self, messages: Sequence[Restored]) -> None:
+        """Put messages of another store here under the UIDs they had, durably; those already here are left alone.
+
+        Raises:
+            FolderNotFound: it does not exist or is gone.
+            UidTaken: the UIDs do not ascend above every UID that was given out here; nothing was put.
+            StoreError: it could not be done.
+        """
+        ...
+
     def copy(self, uids: Sequence[Uid], to: FolderName) -> Copied:
         """Put the messages into another folder of the mailbox too, durably: all that exist, or none.
 
@@ -224,6 +235,15 @@ class FolderTree(Protocol):
             ReservedFolderName: the new name belongs to the store.
 
         RFC 9051 §6.3.6.
+        """
+        ...
+
+    def restore(self, name: FolderName, *, uidvalidity: int, uidnext: int) -> None:
+        """Make a folder as another store had it; one that is there must be without messages and takes the values over.
+
+        Raises:
+            FolderExists: it is there and has messages, or its UIDs were given out already.
+            InvalidFolderName, ReservedFolderName: the backend cannot keep such a name.
         """
         ...
 

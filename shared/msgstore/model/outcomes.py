@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Literal
 
+from msgstore.model.bodies import StagedMessage
 from msgstore.model.folder import FolderName, FolderStatus
 from msgstore.model.message import MessageInfo, Uid
 
@@ -18,6 +19,7 @@ __all__ = [
     "FlagChange",
     "FlagsOutcome",
     "Removed",
+    "Restored",
     "Usage",
 ]
 
@@ -116,6 +118,21 @@ class Removed:
     flags: frozenset[str]
     removed_at: int
     """Seconds since 1970 UTC."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """A message that comes from another store with the UID it had there."""
+
+    staged: StagedMessage
+    uid: Uid
+    internal_date: float
+    """Seconds since 1970 UTC."""
+
+    flags: frozenset[str] = frozenset()
+    keywords: frozenset[str] = frozenset()
+    uidl: str | None = None
+    """POP3 unique-id; None for the one that follows from UID and UIDVALIDITY."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -344,6 +344,16 @@ class _Tree:
             for old, new in renamed_with_children(name, to, box.folders):
                 box.folders[new] = box.folders.pop(old)
 
+    def restore(self, name: FolderName, *, uidvalidity: int, uidnext: int) -> None:
+        with self._store.locked():
+            box = self._store.box(self.mailbox)
+            known = box.folders.get(name)
+            if known is not None and known.uidnext > 1:
+                raise FolderExists(f"{self.mailbox} has messages in {name}, or had some")
+            self._make_levels_above(box, name)
+            use = None if known is None else known.special_use
+            box.folders[name] = MemoryFolderState(uidvalidity=uidvalidity, special_use=use, uidnext=uidnext)
+
     def subscribe(self, name: FolderName, *, wanted: bool = True) -> None:
         with self._store.locked():
             box = self._store.box(self.mailbox)

@@ -10,10 +10,10 @@ from msgstore.model.errors import MessageExpunged, MessageNotFound
 from msgstore.model.folder import FolderName, FolderStatus, SpecialUse
 from msgstore.model.interfaces import Body, Hold, StagedMessage
 from msgstore.model.message import SEEN, MessageInfo, Uid
-from msgstore.model.outcomes import Appended, Cell, Changes, Column, Copied, FlagChange, FlagsOutcome
+from msgstore.model.outcomes import Appended, Cell, Changes, Column, Copied, FlagChange, FlagsOutcome, Restored
 from msgstore.store.body import OctetsBody
 from msgstore.store.lines import LineEnds
-from msgstore.store.rows import cell_of, changed_set
+from msgstore.store.rows import cell_of, changed_set, check_ascending
 
 __all__ = ["MemoryFolder", "MemoryFolderState", "MemoryHouse", "new_message"]
 
@@ -174,6 +174,21 @@ class MemoryFolder:
             info = new_message(self._house, content, flags=flags, keywords=keywords, internal_date=internal_date)
             added = folder.add(info, content)
             return Appended(uid=added.uid, uidvalidity=folder.uidvalidity, modseq=added.modseq)
+
+    def restore(self, messages: Sequence[Restored]) -> None:
+        """Put messages here under the UIDs they had."""
+        with self._house.locked():
+            folder = self._here()
+            check_ascending(folder.uidnext, [one.uid for one in messages])
+            for one in messages:
+                content = self._house.content_of(one.staged)
+                info = new_message(
+                    self._house, content, flags=one.flags, keywords=one.keywords, internal_date=one.internal_date
+                )
+                folder.uidnext = one.uid
+                added = folder.add(info, content)
+                if one.uidl is not None:
+                    folder.messages[one.uid] = (replace(added, uidl=one.uidl), content)
 
     def set_flags(
         self,

@@ -1,9 +1,12 @@
 """What backends share about rows and sets of flags.  Pure."""
 
-from msgstore.model.message import MessageInfo
+from collections.abc import Sequence
+
+from msgstore.model.errors import UidTaken
+from msgstore.model.message import UID_LIMIT, MessageInfo
 from msgstore.model.outcomes import Cell, Column, FlagChange
 
-__all__ = ["cell_of", "changed_set"]
+__all__ = ["cell_of", "changed_set", "check_ascending"]
 
 
 def cell_of(info: MessageInfo, column: Column) -> Cell:
@@ -25,3 +28,16 @@ def changed_set(before: frozenset[str], change: FlagChange, names: frozenset[str
             return before | names
         case FlagChange.REMOVE:
             return before - names
+
+
+def check_ascending(uidnext: int, uids: Sequence[int]) -> None:
+    """Refuse UIDs that were given out or do not ascend.
+
+    Raises:
+        UidTaken: one of them is at or below one before it.
+    """
+    last = uidnext - 1
+    for uid in uids:
+        if not last < uid <= UID_LIMIT:
+            raise UidTaken(f"UID {uid} cannot follow {last}")
+        last = uid

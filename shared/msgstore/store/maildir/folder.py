@@ -16,13 +16,14 @@ from msgstore.model.errors import (
 from msgstore.model.folder import FolderName, FolderStatus
 from msgstore.model.interfaces import Body, Hold, StagedMessage
 from msgstore.model.message import UID_LIMIT, MessageInfo, Uid
-from msgstore.model.outcomes import Appended, Cell, Changes, Column, Copied, FlagChange, FlagsOutcome
+from msgstore.model.outcomes import Appended, Cell, Changes, Column, Copied, FlagChange, FlagsOutcome, Restored
 from msgstore.store.body import FileBody
 from msgstore.store.maildir.appending import Appending
 from msgstore.store.maildir.cells import cells, needed_columns
 from msgstore.store.maildir.changing import Changing
 from msgstore.store.maildir.index import Index
 from msgstore.store.maildir.reading import TRIES, FolderHouse, Reading
+from msgstore.store.maildir.restoring import restore_messages
 from msgstore.store.maildir.rows import NOWHERE, FolderRow, MessageRow
 from msgstore.store.staging import StagedFile
 
@@ -167,6 +168,10 @@ class MaildirFolder:
         """Change flags and keywords under one new modseq."""
         changing = Changing(self._reading)
         return changing.set_flags(uids, change, flags=flags, keywords=keywords, unchanged_since=unchanged_since)
+
+    def restore(self, messages: Sequence[Restored]) -> None:
+        """Put messages of another store here under the UIDs they had."""
+        restore_messages(self._reading, messages)
 
     def copy(self, uids: Sequence[Uid], to: FolderName) -> Copied:
         """Put messages into another folder too, durably."""

@@ -31,6 +31,7 @@ from msgstore.store.maildir.lock import DotLock
 from msgstore.store.maildir.names import NameSource
 from msgstore.store.maildir.reading import Reading
 from msgstore.store.maildir.removed import RemovedMail
+from msgstore.store.maildir.restoring import begin_restored
 from msgstore.store.maildir.tree import MaildirTree
 from msgstore.store.maildir.uidvalidity import highest_uidvalidity, next_uidvalidity, recorded_uidvalidity
 from msgstore.store.staging import StagedFile, StagingArea, sweep
@@ -290,6 +291,10 @@ class MaildirStore:
     def box_of(self, mailbox: MailboxId) -> Place:
         """Give the directory of INBOX, which holds the other folders."""
         return self._box(mailbox)
+
+    def begin_restored(self, mailbox: MailboxId, name: FolderName, *, uidvalidity: int, uidnext: int) -> None:
+        """Give a folder without messages a UID list of given values."""
+        begin_restored(Reading(self, mailbox, name), uidvalidity=uidvalidity, uidnext=uidnext)
 
     def ledger_of(self, mailbox: MailboxId) -> Ledger:
         """Give what this process knows of a mailbox."""

@@ -4,7 +4,7 @@ import json
 import os
 import secrets
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
@@ -67,6 +67,10 @@ class TreeHouse(Protocol):
 
     def make_maildir(self, box_fd: int, directory: str) -> None:
         """Make the directory of a folder with what is in it."""
+        ...
+
+    def begin_restored(self, mailbox: MailboxId, name: FolderName, *, uidvalidity: int, uidnext: int) -> None:
+        """Give a folder without messages a UID list of given values."""
         ...
 
 
@@ -175,6 +179,13 @@ class MaildirTree:
         subscribed = self._subscribed(box_fd)
         if subscribed & moved.keys():
             self._keep_subscribed(box_fd, frozenset(moved.get(one, one) for one in subscribed))
+
+    def restore(self, name: FolderName, *, uidvalidity: int, uidnext: int) -> None:
+        """Make a folder as another store had it."""
+        if not self.exists(name):
+            with suppress(FolderExists):
+                self.create(name)
+        self._house.begin_restored(self.mailbox, name, uidvalidity=uidvalidity, uidnext=uidnext)
 
     def subscribe(self, name: FolderName, *, wanted: bool = True) -> None:
         """Note that the user wants to see a folder, or not."""
