@@ -10,6 +10,8 @@ from msgstore.access.codes import AccessError
 from msgstore.access.uids import compressed, contains, missing, ranges_of
 from msgstore.model.message import Uid, as_uid
 
+__all__: list[str] = []
+
 
 __all__: list[str] = []
 """Everything here is entered by name."""

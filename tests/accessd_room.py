@@ -6,7 +6,7 @@ import socket
 import threading
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,20 +20,17 @@ from msgstore.model.envelope import ClientIdentity
 from msgstore.model.errors import (
     AuthFailed,
     DomainNotHosted,
-    FolderNotFound,
     InvalidAddress,
-    MailboxNotFound,
-    MessageExpunged,
-    MessageNotFound,
-    MsgstoreError,
     UserNotFound,
 )
-from msgstore.model.folder import INBOX, FolderInfo, FolderName, FolderStatus, SpecialUse
-from msgstore.model.interfaces import Filing, StagedMessage, Wait
+from msgstore.model.folder import INBOX, FolderName, FolderStatus
+from msgstore.model.interfaces import Body, Hold, StagedMessage
 from msgstore.model.message import MessageInfo, Uid
-from msgstore.model.result import Filed
+from msgstore.model.outcomes import Appended, Cell, Column
 from msgstore.model.user import User
 from msgstore.service.offload import Offload
+from msgstore.store.memory import MemoryStore
+from msgstore.store.memory_folder import MemoryFolder, new_message
 
 ALICE = MailboxId("alice", "example.org")
 BOB = MailboxId("bob", "example.org")
@@ -82,88 +79,92 @@ class ShelfBody:
         self.close()
 
 
-@dataclass(slots=True, kw_only=True)
-class ShelfFolder:
-    """One folder of the double, with a gate in front of every change and every read of a body."""
+class HandClock:
+    """Time that stands until a test moves it."""
 
-    shelf: "Shelf"
-    mailbox: MailboxId
-    name: FolderName
-    messages: dict[int, tuple[MessageInfo, bytes]] = field(default_factory=dict[int, tuple[MessageInfo, bytes]])
-    uidnext: int = 1
-    modseq: int = 1
+    def __init__(self) -> None:
+        self.now = 1_700_000_000.0
+
+    def time(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class ShelfFolder(MemoryFolder):
+    """One folder of the double, with a gate in front of what tests stop or let fail."""
+
+    __slots__ = ()
+
+    @property
+    def shelf(self) -> "Shelf":
+        assert isinstance(self._house, Shelf)
+        return self._house
+
+    @property
+    def messages(self) -> dict[int, tuple[MessageInfo, bytes]]:
+        return self.shelf.place(self.mailbox, self.name).messages
 
     def add(self, octets: bytes, *, flags: frozenset[str] = frozenset(), sealed: bool = False) -> Uid:
         """Put a message in, as a delivery does."""
-        uid = Uid(self.uidnext)
-        bare = octets.count(b"\n") - octets.count(b"\r\n")
-        info = MessageInfo(
-            uid=uid,
-            octets=len(octets) + bare,
-            stored_octets=len(octets),
-            flags=flags,
-            keywords=frozenset(),
-            internal_date=1_700_000_000,
-            modseq=self.modseq + 1,
-            guid=f"guid-{uid}",
-            uidl=f"uidl-{uid}",
-            sealed=sealed,
-        )
-        self.modseq += 1
-        self.uidnext += 1
-        self.messages[uid] = (info, octets)
-        return uid
+        info = new_message(self.shelf, octets, flags=flags, keywords=frozenset(), internal_date=None)
+        with self.shelf.locked():
+            added = self.shelf.place(self.mailbox, self.name).add(info, octets)
+            self.messages[added.uid] = (replace(added, sealed=sealed, uidl=f"uidl-{added.uid}"), octets)
+        return added.uid
 
     def stat(self) -> FolderStatus:
         self.shelf.pass_gate("stat")
-        infos = [info for info, _ in self.messages.values()]
-        return FolderStatus(
-            messages=len(infos),
-            octets=sum(info.octets for info in infos),
-            unseen=sum("\\Seen" not in info.flags for info in infos),
-            uidvalidity=7,
-            uidnext=self.uidnext,
-            modseq=self.modseq,
-        )
+        return super().stat()
 
     def list(self, *, after_uid: int = 0, limit: int | None = None) -> tuple[MessageInfo, ...]:
         self.shelf.pass_gate("list")
-        found = [info for uid, (info, _) in sorted(self.messages.items()) if uid > after_uid][:limit]
+        found = super().list(after_uid=after_uid, limit=limit)
         self.shelf.rows_read += len(found)
-        return tuple(found)
+        return found
 
-    def retrieve(self, uid: Uid) -> ShelfBody:
+    def rows(
+        self, columns: Sequence[Column], *, after_uid: int = 0, last_uid: int | None = None, limit: int | None = None
+    ) -> Sequence[tuple[Cell, ...]]:
+        self.shelf.pass_gate("list")
+        found = super().rows(columns, after_uid=after_uid, last_uid=last_uid, limit=limit)
+        self.shelf.rows_read += len(found)
+        return found
+
+    def retrieve(self, uid: Uid) -> Body:
         self.shelf.pass_gate("retrieve")
-        if uid in self.messages:
-            body = ShelfBody(self.messages[uid][1], self.shelf.directory)
-            self.shelf.bodies.append(body)
-            return body
-        raise (MessageExpunged if uid < self.uidnext else MessageNotFound)(f"uid {uid}")
+        with super().retrieve(uid) as whole:
+            body = ShelfBody(whole.read(0, whole.stored_octets), self.shelf.directory)
+        self.shelf.bodies.append(body)
+        return body
 
-    def try_hold(self, *, shared: bool = False) -> "ShelfHold | None":
+    def append(
+        self,
+        staged: StagedMessage,
+        *,
+        flags: frozenset[str] = frozenset(),
+        keywords: frozenset[str] = frozenset(),
+        internal_date: float | None = None,
+    ) -> Appended:
+        self.shelf.pass_gate("append")
+        return super().append(staged, flags=flags, keywords=keywords, internal_date=internal_date)
+
+    def try_hold(self, *, shared: bool = False) -> Hold | None:
         self.shelf.pass_gate("hold")
-        return None if self.shelf.is_held_elsewhere and not shared else ShelfHold()
+        return None if self.shelf.is_held_elsewhere and not shared else super().try_hold(shared=shared)
 
     def expunge(self, uids: Sequence[Uid]) -> tuple[Uid, ...]:
         self.shelf.pass_gate("expunge")
-        gone = sorted(uid for uid in uids if uid in self.messages and uid not in self.shelf.stuck)
-        for uid in gone:
-            del self.messages[uid]
-        self.modseq += bool(gone)
-        return tuple(gone)
+        return super().expunge([uid for uid in uids if uid not in self.shelf.stuck])
 
 
-class ShelfHold:
-    def release(self) -> None:
-        return
-
-
-class Shelf:
-    """A store in memory whose methods can be stopped and made to fail."""
+class Shelf(MemoryStore):
+    """The store in memory, whose methods can be stopped and made to fail."""
 
     def __init__(self, directory: Path | None = None) -> None:
+        super().__init__(clock=HandClock(), default_folders=False)
         self.directory = directory
-        self.boxes: dict[MailboxId, dict[FolderName, ShelfFolder]] = {}
         self.gates: dict[str, threading.Event] = {}
         self.reached: dict[str, threading.Event] = {}
         self.failures: dict[str, Exception] = {}
@@ -186,70 +187,14 @@ class Shelf:
         self.gates[verb] = threading.Event()
         return self.gates[verb]
 
-    def create_mailbox(self, mailbox: MailboxId) -> None:
-        self.boxes.setdefault(mailbox, {INBOX: ShelfFolder(shelf=self, mailbox=mailbox, name=INBOX)})
-
-    def mailbox_exists(self, mailbox: MailboxId) -> bool:
-        return mailbox in self.boxes
-
-    def remove_mailbox(self, mailbox: MailboxId) -> None:
-        self.boxes.pop(mailbox, None)
-
     def folder(self, mailbox: MailboxId, name: FolderName) -> ShelfFolder:
-        if mailbox not in self.boxes:
-            raise MailboxNotFound(str(mailbox))
-        if name not in self.boxes[mailbox]:
-            raise FolderNotFound(str(name))
-        return self.boxes[mailbox][name]
-
-    def folders(self, mailbox: MailboxId) -> "ShelfTree":
-        if mailbox not in self.boxes:
-            raise MailboxNotFound(str(mailbox))
-        return ShelfTree(self, mailbox)
-
-    def stage(self, *, expected_octets: int | None = None) -> StagedMessage:
-        raise NotImplementedError
-
-    def deliver(self, staged: StagedMessage, filings: Sequence[Filing]) -> Iterator[Filed | MsgstoreError]:
-        raise NotImplementedError
-
-    def deliver_in_steps(
-        self, staged: StagedMessage, filings: Sequence[Filing]
-    ) -> Iterator[Filed | MsgstoreError | Wait]:
-        raise NotImplementedError
-
-    def settle(self, waits: Sequence[Wait]) -> None:
-        raise NotImplementedError
-
-    def check_health(self) -> None:
-        return
-
-    def close(self) -> None:
-        return
+        self.box(mailbox)
+        return ShelfFolder(self, mailbox, name)
 
     def inbox(self, mailbox: MailboxId = ALICE) -> ShelfFolder:
         """Give the inbox, made when it is not there."""
         self.create_mailbox(mailbox)
-        return self.boxes[mailbox][INBOX]
-
-
-class ShelfTree:
-    """The folders of the double."""
-
-    def __init__(self, shelf: Shelf, mailbox: MailboxId) -> None:
-        self._shelf = shelf
-        self._mailbox = mailbox
-
-    def list(self) -> tuple[FolderInfo, ...]:
-        names = sorted(self._shelf.boxes[self._mailbox], key=lambda name: (not name.is_inbox, str(name)))
-        return tuple(FolderInfo(name=name, subscribed=name.is_inbox) for name in names)
-
-    def create(self, name: FolderName, *, special_use: SpecialUse | None = None) -> None:  # noqa: ARG002
-        made = ShelfFolder(shelf=self._shelf, mailbox=self._mailbox, name=name)
-        self._shelf.boxes[self._mailbox][name] = made
-
-    def exists(self, name: FolderName) -> bool:
-        return name in self._shelf.boxes[self._mailbox]
+        return self.folder(mailbox, INBOX)
 
 
 class Doorman:
@@ -291,19 +236,6 @@ class Doorman:
             return self.users[address.local_part.partition("+")[0].lower()]
         except KeyError:
             raise UserNotFound(str(address)) from None
-
-
-class HandClock:
-    """Time that stands until a test moves it."""
-
-    def __init__(self) -> None:
-        self.now = 1_700_000_000.0
-
-    def time(self) -> float:
-        return self.now
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 class Tally:

@@ -7,6 +7,7 @@ import pytest
 
 from msgstore.access import aio, contract, sync
 from msgstore.access.codes import CODES, AccessError, error_from_wire, wire_error
+from msgstore.access.entries import Method
 from msgstore.model import errors
 
 SAMPLES: dict[str, object] = {
@@ -32,12 +33,12 @@ SAMPLES: dict[str, object] = {
 REQUESTS = [method for method in contract.METHODS.values() if method.kind != "from_server"]
 
 
-def required(method: contract.Method[Any, Any]) -> list[str]:
+def required(method: Method[Any, Any]) -> list[str]:
     found = contract.describe()["methods"][method.name]["args"]
     return list(found["$defs"][method.args.__name__].get("required", ()))
 
 
-def good(method: contract.Method[Any, Any]) -> dict[str, object]:
+def good(method: Method[Any, Any]) -> dict[str, object]:
     args = {key: SAMPLES[key] for key in required(method)}
     if method.name == "auth.end":
         args["id"] = "a"
@@ -52,7 +53,7 @@ def fault(name: str, *params: object) -> AccessError:
 
 @pytest.mark.parametrize("method", REQUESTS, ids=lambda method: method.name)
 def test_good_arguments_pass_and_unknown_missing_or_wrong_ones_name_their_key(
-    method: contract.Method[Any, Any],
+    method: Method[Any, Any],
 ) -> None:
     args = good(method)
 

@@ -245,7 +245,7 @@ async def test_folders_are_listed_by_pattern_and_their_states_told_one_by_one(tm
     async with room(tmp_path, peers=IMAP_ONLY) as place, wire(place) as peer:
         inbox = await peer.log_in()
         tree = place.shelf.folders(place.shelf.inbox().mailbox)
-        for name in ("Sent", "a/b"):
+        for name in ("Sent", "INBOX/b"):
             tree.create(FolderName.parse(name))
         where = {"session": inbox["session"], "mailbox": inbox["mailbox"]}
         top = await peer.ask("folder.list", {**where, "pattern": "%", "counts": True})

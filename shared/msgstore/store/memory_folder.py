@@ -146,7 +146,16 @@ class MemoryFolder:
         self, columns: Sequence[Column], *, after_uid: int = 0, last_uid: int | None = None, limit: int | None = None
     ) -> Sequence[tuple[Cell, ...]]:
         """Give columns of messages."""
-        found = [info for info in self.list(after_uid=after_uid) if last_uid is None or info.uid <= last_uid]
+        with self._house.locked():
+            messages = self._here().messages
+            if last_uid is not None and last_uid - after_uid < len(messages):
+                found = [messages[uid][0] for uid in range(after_uid + 1, last_uid + 1) if uid in messages]
+            else:
+                found = [
+                    info
+                    for uid, (info, _) in messages.items()
+                    if uid > after_uid and (last_uid is None or uid <= last_uid)
+                ]
         return [tuple(cell_of(info, column) for column in columns) for info in found[:limit]]
 
     def retrieve(self, uid: Uid) -> Body:
