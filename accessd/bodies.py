@@ -3,7 +3,7 @@
 import fcntl
 import os
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple, cast
 
 from accessd.session import Session
 from msgstore.access.codes import AccessError
@@ -11,9 +11,9 @@ from msgstore.access.contract import changed
 from msgstore.access.mailshapes import RetrieveResult, Sealed
 from msgstore.access.shapes import Limits
 from msgstore.model.interfaces import Body, Folder
-from msgstore.model.message import MessageInfo, Uid
+from msgstore.model.message import Uid
 
-__all__ = ["Handles", "OpenedBody", "Slice", "message_info", "open_body", "read_head"]
+__all__ = ["Handles", "Known", "OpenedBody", "Slice", "known_of", "open_body", "read_head"]
 
 _SCAN_LIMIT_OCTETS: Final = 1 << 20
 """Above this nobody reads a message only to learn whether a line begins with a dot; its reader will see."""
@@ -142,16 +142,22 @@ class Handles:
             self.release(handle)
 
 
-def message_info(folder: Folder, uid: Uid) -> MessageInfo | None:
+class Known(NamedTuple):
+    """What a reader is told of a message besides its octets."""
+
+    octets: int
+    sealed: bool
+
+
+def known_of(folder: Folder, uid: Uid) -> Known | None:
     """Look one message up; None where it is not there."""
-    found = folder.list(after_uid=uid - 1, limit=1)
-    return found[0] if found and found[0].uid == uid else None
+    for octets, sealed in folder.rows(("octets", "sealed"), after_uid=uid - 1, last_uid=uid):
+        return Known(cast("int", octets), cast("bool", sealed))
+    return None
 
 
-def open_body(folder: Folder, uid: Uid, info: MessageInfo | None, wanted: Slice) -> OpenedBody:
+def open_body(folder: Folder, uid: Uid, wanted: Slice) -> OpenedBody:
     """Open a message in one of the three ways; blocks.
-
-    ``info`` is what is already known of it.
 
     Raises:
         AccessError: TOO_LARGE where an inline answer would be.
@@ -159,21 +165,20 @@ def open_body(folder: Folder, uid: Uid, info: MessageInfo | None, wanted: Slice)
     """
     body = folder.retrieve(uid)
     try:
-        known = message_info(folder, uid) if info is None else info
-        return _opened(body, uid, known, wanted)
+        return _opened(body, uid, known_of(folder, uid), wanted)
     except BaseException:
         body.close()
         raise
 
 
-def _opened(body: Body, uid: Uid, info: MessageInfo | None, wanted: Slice) -> OpenedBody:
+def _opened(body: Body, uid: Uid, known: Known | None, wanted: Slice) -> OpenedBody:
     stored = body.stored_octets
     start = min(wanted.offset, stored)
     end = stored if wanted.octets is None else min(stored, start + wanted.octets)
     limit = Limits().inline_octets
     inline = wanted.way == "inline" or (wanted.way == "auto" and end - start <= limit)
-    sealed = info is not None and info.sealed
-    octets = stored if info is None else info.octets
+    sealed = known is not None and known.sealed
+    octets = stored if known is None else known.octets
     result = RetrieveResult(
         uid=uid,
         octets=octets,

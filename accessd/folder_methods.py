@@ -6,6 +6,7 @@ import msgstore.access.mailshapes as m
 import msgstore.access.shapes as s
 from accessd import mail
 from accessd.calls import Call
+from accessd.holding import HOLD_SETTLE_SECONDS, hold_on_machine
 from accessd.serving import serves
 from msgstore.access import contract, entries
 from msgstore.access.codes import AccessError, wire_error
@@ -27,15 +28,13 @@ async def _open(call: Call, args: m.OpenArgs) -> m.OpenResult:
     target = mail.target_of(call, args)
     session, sessions, store = target.session, call.services.sessions, call.services.store
     if target.view is not None:
-        return mail.opened(target.view)
+        return mail.opened(await call.read(mail.stat_result, store, target))
     if target.mailbox != session.mailbox:
         raise AccessError("DENIED", "only the owner may hold a maildrop")
     wait_seconds = (args.wait_ms or 0) / 1000
     await sessions.hold(session, target.folder, wait_seconds=wait_seconds)
     try:
-        session.hold = await mail.hold_on_machine(
-            call, target, wait_seconds=max(wait_seconds, mail.HOLD_SETTLE_SECONDS)
-        )
+        session.hold = await hold_on_machine(call, target, wait_seconds=max(wait_seconds, HOLD_SETTLE_SECONDS))
         view = await call.read(mail.open_view, store, target.mailbox, target.folder)
     except BaseException:
         sessions.release(session)
@@ -45,7 +44,7 @@ async def _open(call: Call, args: m.OpenArgs) -> m.OpenResult:
         raise AccessError("NO_SESSION", "the session has ended")
     session.drop_marks()
     session.view = view
-    return mail.opened(view)
+    return mail.opened(view.status)
 
 
 @serves(entries.MAILBOX_CLOSE)

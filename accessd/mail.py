@@ -1,53 +1,33 @@
 """What the methods about mail ask of a store: blocking functions for worker threads, and where a request points."""
 
-import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import cast
 
-from accessd.bodies import OpenedBody, Slice, message_info, open_body, read_head
+from accessd.bodies import OpenedBody, Slice, known_of, open_body, read_head
 from accessd.calls import Call
 from accessd.session import Session, View
+from msgstore.access import contract
 from msgstore.access.codes import AccessError
-from msgstore.access.mailshapes import Cell, FolderArgs, HeadersResult, OpenResult, StatResult
-from msgstore.access.uids import UidRange, contains
+from msgstore.access.mailshapes import FolderArgs, HeadersResult, OpenResult, StatResult
 from msgstore.model.address import MailboxId
 from msgstore.model.folder import FolderName, FolderStatus
-from msgstore.model.interfaces import Folder, Hold, MessageStore
-from msgstore.model.message import MessageInfo, Uid
+from msgstore.model.interfaces import Folder, MessageStore
+from msgstore.model.message import SEEN, UID_LIMIT, Uid
 
 __all__ = [
-    "Page",
-    "PageWanted",
     "Target",
-    "cells_of",
-    "expunge_from",
-    "hold_on_machine",
     "mailbox_of",
     "matches",
     "open_message",
     "open_view",
     "opened",
-    "page_of",
-    "present_in",
     "read_headers",
-    "seen_in",
+    "require_seen",
     "session_of",
     "stat_result",
     "target_of",
 ]
-
-_PAGE_OCTETS: Final = 768 * 1024
-"""Leaves a quarter of the frame for what an estimate misses."""
-
-_CELL_OCTETS: Final = 12
-"""More than a number and a header take."""
-
-_SCAN_ROWS: Final = 1000
-
-HOLD_POLL_SECONDS: Final = 0.1
-HOLD_SETTLE_SECONDS: Final = 0.3
-"""Waited for in any case: an expunge in another process holds a folder for a moment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,30 +45,24 @@ class Target:
         return store.folder(self.mailbox, self.folder)
 
     @property
-    def marks(self) -> set[Uid]:
-        """What the session marked here."""
-        return self.session.marks.setdefault((self.mailbox, self.folder), set())
+    def last_uid(self) -> int:
+        """The highest uid that the session may see here."""
+        return UID_LIMIT if self.view is None else self.view.last_uid
 
+    def marks(self, uidvalidity: int) -> set[Uid]:
+        """What the session marked here; marks of another UIDVALIDITY were meant for messages that are gone."""
+        return self.session.marks_in((self.mailbox, self.folder), uidvalidity)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PageWanted:
-    """Which rows of a folder, and how wide they are."""
+    def all_marks(self) -> dict[int, frozenset[Uid]]:
+        """What the session marked here, by the UIDVALIDITY it was marked under."""
+        found = self.session.marks.get((self.mailbox, self.folder))
+        return {} if found is None else {found[0]: frozenset(found[1])}
 
-    ranges: tuple[UidRange, ...] | None
-    """None means all."""
-
-    after: int
-    limit: int
-    columns: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """Messages of one page, and where the next one begins."""
-
-    status: FolderStatus
-    messages: tuple[MessageInfo, ...]
-    next_uid: int | None
+    def unmark(self, uids: Iterable[Uid]) -> None:
+        """Forget marks of messages that are gone."""
+        found = self.session.marks.get((self.mailbox, self.folder))
+        if found is not None:
+            found[1].difference_update(uids)
 
 
 def session_of(call: Call) -> Session:
@@ -143,169 +117,68 @@ def target_of(call: Call, args: FolderArgs) -> Target:
 
 
 def open_view(store: MessageStore, mailbox: MailboxId, name: FolderName) -> View:
-    """Take the picture of a maildrop that its holder sees until the end."""
-    folder = store.folder(mailbox, name)
-    status = folder.stat()
-    messages = {info.uid: info for info in folder.list()}
-    return View(folder=name, status=status, messages=messages)
-
-
-async def hold_on_machine(call: Call, target: Target, *, wait_seconds: float) -> Hold:
-    """Hold a maildrop that no session of this process holds against those of other processes too.
-
-    They cannot tell when they give it back, so it is asked for again and again.
-
-    Raises:
-        AccessError: LOCKED where another one holds it for longer than ``wait_seconds``.
-    """
-    deadline = asyncio.get_running_loop().time() + wait_seconds
-
-    def attempt() -> Hold | None:
-        return target.open(call.services.store).try_hold()
-
-    while True:
-        hold = await call.acquire(_let_go, attempt)
-        if hold is not None:
-            return hold
-        if asyncio.get_running_loop().time() >= deadline:
-            raise AccessError("LOCKED", "another session holds the maildrop", after_ms=5000)
-        await asyncio.sleep(HOLD_POLL_SECONDS)
-
-
-def _let_go(hold: Hold | None) -> None:
-    if hold is not None:
-        hold.release()
+    """Note what a maildrop holds; its holder sees no more until the end."""
+    return View(folder=name, status=store.folder(mailbox, name).stat())
 
 
 def stat_result(store: MessageStore, target: Target) -> StatResult:
     """Count a folder, or what is left of a view."""
+    folder = target.open(store)
+    now = folder.stat()
     view = target.view
     if view is None:
-        return _stat(target.open(store).stat())
-    rows = view.messages.values()
-    return StatResult(
+        return _stat(now)
+    if now.uidnext == view.status.uidnext:
+        return contract.changed(_stat(now), modseq=view.status.modseq)
+    rows = folder.rows(("octets", "flags"), last_uid=target.last_uid)
+    return contract.changed(
+        _stat(view.status),
         messages=len(rows),
-        octets=sum(info.octets for info in rows),
-        unseen=sum("\\Seen" not in info.flags for info in rows),
-        uidvalidity=view.status.uidvalidity,
-        uidnext=view.status.uidnext,
-        modseq=view.status.modseq,
+        octets=sum(cast("int", octets) for octets, _ in rows),
+        unseen=sum(SEEN not in cast("tuple[str, ...]", flags) for _, flags in rows),
     )
 
 
-def opened(view: View) -> OpenResult:
+def opened(counts: FolderStatus | StatResult) -> OpenResult:
     """Tell the holder what it holds."""
     return OpenResult(
-        uidvalidity=view.status.uidvalidity,
-        uidnext=view.status.uidnext,
-        modseq=view.status.modseq,
-        messages=len(view.messages),
-        octets=sum(info.octets for info in view.messages.values()),
+        uidvalidity=counts.uidvalidity,
+        uidnext=counts.uidnext,
+        modseq=counts.modseq,
+        messages=counts.messages,
+        octets=counts.octets,
     )
 
 
-def page_of(store: MessageStore, target: Target, wanted: PageWanted) -> Page:
-    """Collect one page: at most ``limit`` rows, and what fits one frame."""
-    ranges, after, limit = wanted.ranges, wanted.after, wanted.limit
-    if target.view is not None:
-        status = target.view.status
-        source: Iterable[MessageInfo] = (info for info in target.view.messages.values() if info.uid > after)
-    else:
-        folder = target.open(store)
-        # Counted first: what arrives in between is in the rows and above uidnext, and no reader misses it.
-        status = folder.stat()
-        source = _walk(folder, after, ranges, limit + 1)
-    chosen: list[MessageInfo] = []
-    octets = 0
-    for info in source:
-        if ranges is not None and not contains(ranges, info.uid):
-            continue
-        octets += _row_octets(info, wanted.columns)
-        if len(chosen) == limit or (chosen and octets > _PAGE_OCTETS):
-            return Page(status=status, messages=tuple(chosen), next_uid=chosen[-1].uid)
-        chosen.append(info)
-    return Page(status=status, messages=tuple(chosen), next_uid=None)
-
-
-def seen_in(target: Target, uid: Uid) -> MessageInfo | None:
-    """Give what a view knows of a message; None without a view.
+def require_seen(target: Target, uid: Uid) -> None:
+    """Hide from the holder of a maildrop what came after it was opened.
 
     Raises:
-        AccessError: EXPUNGED or NO_MESSAGE where the view does not hold it.
+        AccessError: NO_MESSAGE.
     """
-    if target.view is None:
-        return None
-    info = target.view.messages.get(uid)
-    if info is None and uid < target.view.status.uidnext:
-        raise AccessError("EXPUNGED", "the message is gone")
-    if info is None:
+    if uid > target.last_uid:
         raise AccessError("NO_MESSAGE", "the maildrop held no such message when it was opened")
-    return info
 
 
-def open_message(
-    store: MessageStore, target: Target, wanted: Slice, message: tuple[Uid, MessageInfo | None]
-) -> OpenedBody:
-    """Open a message of which the view may know something."""
-    uid, info = message
-    return open_body(target.open(store), uid, info, wanted)
+def open_message(store: MessageStore, target: Target, wanted: Slice, uid: Uid) -> OpenedBody:
+    """Open a message."""
+    return open_body(target.open(store), uid, wanted)
 
 
-def read_headers(
-    store: MessageStore, target: Target, lines: int | None, message: tuple[Uid, MessageInfo | None]
-) -> HeadersResult:
+def read_headers(store: MessageStore, target: Target, lines: int | None, uid: Uid) -> HeadersResult:
     """Read the header block and some lines.
 
     Raises:
         AccessError: SEALED where nobody here can read them, TOO_LARGE where they do not fit a frame.
     """
-    uid, known = message
     folder = target.open(store)
     with folder.retrieve(uid) as body:
-        info = message_info(folder, uid) if known is None else known
-        if info is not None and info.sealed:
+        known = known_of(folder, uid)
+        if known is not None and known.sealed:
             raise AccessError("SEALED", "the message is sealed", uids=[uid])
         headers, text = read_head(body, lines)
-        octets = body.stored_octets if info is None else info.octets
+        octets = body.stored_octets if known is None else known.octets
     return HeadersResult(headers=headers, octets=octets, lines=text)
-
-
-def present_in(store: MessageStore, target: Target, ranges: Sequence[UidRange]) -> list[Uid]:
-    """Give the uids of the ranges that are there, ascending."""
-    if target.view is not None:
-        return [uid for uid in target.view.messages if contains(ranges, uid)]
-    found = _walk(target.open(store), 0, ranges, _SCAN_ROWS)
-    return [info.uid for info in found if contains(ranges, info.uid)]
-
-
-def expunge_from(store: MessageStore, target: Target, uids: Sequence[Uid]) -> tuple[list[Uid], list[Uid], int]:
-    """Remove for good; gives what is gone, what could not be removed, and the folder's modseq.
-
-    Raises:
-        AccessError: LOCKED where a session of another process holds the folder alone.
-    """
-    folder = target.open(store)
-    hold = None if target.session.hold is not None else folder.try_hold(shared=True)
-    if hold is None and target.session.hold is None:
-        raise AccessError("LOCKED", "another session holds the maildrop", after_ms=5000)
-    try:
-        return _expunge(folder, uids)
-    finally:
-        _let_go(hold)
-
-
-def _expunge(folder: Folder, uids: Sequence[Uid]) -> tuple[list[Uid], list[Uid], int]:
-    gone = set(folder.expunge(uids)) if uids else set[Uid]()
-    left = [uid for uid in uids if uid not in gone]
-    ranges = [(uid, uid) for uid in left]
-    # What somebody else removed meanwhile is no failure: it is gone, as was asked for.
-    failed = {info.uid for info in _walk(folder, 0, ranges, _SCAN_ROWS)} & set(left) if left else set[Uid]()
-    return sorted(gone), sorted(failed), folder.stat().modseq
-
-
-def cells_of(info: MessageInfo, fields: Sequence[str]) -> tuple[Cell, ...]:
-    """Write one row."""
-    return tuple(_cell(info, field) for field in fields)
 
 
 def matches(name: str, pattern: str, delimiter: str) -> bool:
@@ -350,38 +223,3 @@ def _stat(status: FolderStatus) -> StatResult:
         uidnext=status.uidnext,
         modseq=status.modseq,
     )
-
-
-def _walk(folder: Folder, after: int, ranges: Sequence[UidRange] | None, step: int) -> Iterator[MessageInfo]:
-    """Give messages ascending, skipping the gaps between the ranges without reading them."""
-    step = max(1, min(step, _SCAN_ROWS + 1))
-    for first, last in ranges if ranges is not None else ((1, 2**32 - 1),):
-        cursor = max(after, first - 1)
-        while cursor < last:
-            # A range of few uids has no more rows than that, and rows above it would be read for nothing.
-            asked = min(step, last - cursor)
-            rows = folder.list(after_uid=cursor, limit=asked)
-            for info in rows:
-                if info.uid > last:
-                    break
-                yield info
-            if len(rows) < asked:
-                break
-            cursor = rows[-1].uid
-
-
-def _row_octets(info: MessageInfo, columns: int) -> int:
-    text = len(info.uidl) + len(info.guid)
-    words = sum(len(word.encode()) + 5 for word in (*info.flags, *info.keywords))
-    return text + words + columns * _CELL_OCTETS
-
-
-def _cell(info: MessageInfo, field: str) -> Cell:
-    match field:
-        case "flags":
-            return tuple(sorted(info.flags))
-        case "keywords":
-            return tuple(sorted(info.keywords))
-        case _:
-            value: int | str | bool | None = getattr(info, field)
-            return value

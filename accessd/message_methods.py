@@ -1,14 +1,19 @@
-"""Methods about messages."""
+"""Methods about messages: listing, reading, marking and removing them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import msgstore.access.mailshapes as m
 import msgstore.access.shapes as s
-from accessd import bodies, mail
+from accessd import bodies, mail, pages
 from accessd.calls import Call
+from accessd.holding import refuse_where_held, shared_with_others
 from accessd.serving import serves
 from msgstore.access import contract, entries
 from msgstore.access.codes import AccessError
-from msgstore.access.uids import compressed, contains, missing, ranges_of
-from msgstore.model.message import Uid, as_uid
+from msgstore.access.uids import EVERY, UidRange, compressed, contains, missing, ranges_of
+from msgstore.model.interfaces import MessageStore
+from msgstore.model.message import DELETED, Uid, as_uid
 
 __all__: list[str] = []
 
@@ -22,20 +27,25 @@ async def _list(call: Call, args: m.ListArgs) -> m.ListResult:
     target = mail.target_of(call, args)
     fields = args.fields or contract.DEFAULT_FIELDS
     limit = min(args.limit or call.services.limits.page_rows, call.services.limits.page_rows)
-    wanted = mail.PageWanted(
-        ranges=None if args.uids is None else ranges_of(args.uids),
+    wanted = pages.PageWanted(
+        ranges=EVERY if args.uids is None else ranges_of(args.uids),
         after=args.after_uid or 0,
         limit=limit,
-        columns=len(fields),
+        columns=tuple(fields),
     )
-    page = await call.read(mail.page_of, call.services.store, target, wanted)
+    store = call.services.store
+    if args.since_modseq is None:
+        page = await call.read(pages.page_of, store, target, wanted)
+    else:
+        page = await call.read(pages.page_since, store, target, wanted, args.since_modseq)
     return m.ListResult(
         fields=tuple(fields),
-        messages=tuple(mail.cells_of(info, fields) for info in page.messages),
+        messages=tuple(page.rows),
         uidvalidity=page.status.uidvalidity,
         uidnext=page.status.uidnext,
         modseq=page.status.modseq,
         next_uid=page.next_uid,
+        vanished=page.vanished,
     )
 
 
@@ -45,10 +55,10 @@ async def _retrieve(call: Call, args: m.RetrieveArgs) -> m.RetrieveResult:
     way = args.way or "auto"
     if way == "fd" and "fd" not in call.caller.features:
         raise AccessError("UNSUPPORTED", "descriptors were not agreed on in rpc.hello")
-    message = uid, mail.seen_in(target, uid)
+    mail.require_seen(target, uid)
     wanted = bodies.Slice(way=way, offset=args.offset or 0, octets=args.octets)
     store = call.services.store
-    opened = await call.acquire(bodies.OpenedBody.close, mail.open_message, store, target, wanted, message)
+    opened = await call.acquire(bodies.OpenedBody.close, mail.open_message, store, target, wanted, uid)
     call.descriptor = opened.descriptor
     if opened.body is None:
         return opened.result
@@ -64,8 +74,8 @@ async def _retrieve(call: Call, args: m.RetrieveArgs) -> m.RetrieveResult:
 @serves(entries.MESSAGE_HEADERS)
 async def _headers(call: Call, args: m.HeadersArgs) -> m.HeadersResult:
     target, uid = mail.target_of(call, args), _uid(args.uid)
-    message = uid, mail.seen_in(target, uid)
-    return await call.read(mail.read_headers, call.services.store, target, args.lines, message)
+    mail.require_seen(target, uid)
+    return await call.read(mail.read_headers, call.services.store, target, args.lines, uid)
 
 
 @serves(entries.MESSAGE_READ)
@@ -87,9 +97,14 @@ async def _release(call: Call, args: m.ReleaseArgs) -> s.Nothing:
 
 @serves(entries.MESSAGE_DELETE)
 async def _delete(call: Call, args: m.DeleteArgs) -> m.DeleteResult:
-    target, ranges = mail.target_of(call, args), ranges_of(args.uids)
-    present = await call.read(mail.present_in, call.services.store, target, ranges)
-    target.marks.update(present)
+    target, ranges, store = mail.target_of(call, args), ranges_of(args.uids), call.services.store
+
+    def look() -> tuple[int, list[Uid]]:
+        folder = target.open(store)
+        return folder.stat().uidvalidity, pages.uids_in(folder, target, ranges)
+
+    uidvalidity, present = await call.read(look)
+    target.marks(uidvalidity).update(present)
     return m.DeleteResult(marked=compressed(present), missing=missing(ranges, present))
 
 
@@ -97,28 +112,48 @@ async def _delete(call: Call, args: m.DeleteArgs) -> m.DeleteResult:
 async def _undelete(call: Call, args: m.UndeleteArgs) -> m.UndeleteResult:
     target = mail.target_of(call, args)
     # Marks need no disk, but a folder that is not there has none to take away.
-    await call.read(mail.stat_result, call.services.store, target)
-    marks = target.marks
-    ranges = ranges_of(((1, None),) if args.uids is None else args.uids)
+    counts = await call.read(mail.stat_result, call.services.store, target)
+    marks = target.marks(counts.uidvalidity)
+    ranges = EVERY if args.uids is None else ranges_of(args.uids)
     marks -= {uid for uid in marks if contains(ranges, uid)}
     return m.UndeleteResult(marked=compressed(marks))
 
 
 @serves(entries.MESSAGE_EXPUNGE)
 async def _expunge(call: Call, args: m.ExpungeArgs) -> m.ExpungeResult:
-    if args.which == "flagged":
-        raise AccessError("UNSUPPORTED", "flags cannot be set yet, so none says what to remove")
     target = mail.target_of(call, args)
-    holder = call.services.sessions.holder(target.mailbox, target.folder)
-    if holder not in (None, target.session):
-        raise AccessError("LOCKED", "another session holds the maildrop", after_ms=5000)
-    ranges = ranges_of(((1, None),) if args.uids is None else args.uids)
-    uids = sorted(uid for uid in target.marks if contains(ranges, uid))
-    gone, failed, modseq = await call.commit(mail.expunge_from, call.services.store, target, uids)
-    target.marks.difference_update(set(uids) - set(failed))
-    if target.view is not None:
-        target.view.forget(gone)
-    return m.ExpungeResult(expunged=compressed(gone), failed=compressed(failed), modseq=modseq)
+    refuse_where_held(call, target.session, target.mailbox, [target.folder])
+    ranges = EVERY if args.uids is None else ranges_of(args.uids)
+    marked = None if args.which == "flagged" else target.all_marks()
+    done = await call.commit(_expunge_from, call.services.store, target, ranges, marked)
+    target.unmark(done.asked - set(done.failed))
+    return m.ExpungeResult(expunged=compressed(done.gone), failed=compressed(done.failed), modseq=done.modseq)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Expunged:
+    asked: frozenset[Uid]
+    gone: Sequence[Uid]
+    failed: Sequence[Uid]
+    modseq: int
+
+
+def _expunge_from(
+    store: MessageStore, target: mail.Target, ranges: Sequence[UidRange], marked: dict[int, frozenset[Uid]] | None
+) -> _Expunged:
+    """Remove for good; ``marked`` is what was marked, by UIDVALIDITY, and None means what is flagged for it."""
+    folder = target.open(store)
+    with shared_with_others(store, target.session, target.mailbox, [target.folder]):
+        if marked is None:
+            uids = pages.uids_in(folder, target, ranges, flag=DELETED)
+        else:
+            marks = marked.get(folder.stat().uidvalidity, frozenset())
+            uids = sorted(uid for uid in marks if contains(ranges, uid))
+        gone = folder.expunge(uids) if uids else ()
+        left = [(uid, uid) for uid in sorted(set(uids) - set(gone))]
+        # What somebody else removed meanwhile is no failure: it is gone, as was asked for.
+        failed = pages.uids_in(folder, target, left)
+        return _Expunged(asked=frozenset(uids), gone=gone, failed=failed, modseq=folder.stat().modseq)
 
 
 def _uid(number: int) -> Uid:

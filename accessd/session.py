@@ -10,7 +10,7 @@ from msgstore.access.codes import AccessError
 from msgstore.model.address import MailboxId
 from msgstore.model.folder import FolderName, FolderStatus
 from msgstore.model.interfaces import Clock, Hold
-from msgstore.model.message import MessageInfo, Uid
+from msgstore.model.message import Uid
 from msgstore.model.user import User
 from msgstore.telemetry.log import logger
 
@@ -73,19 +73,20 @@ class Turns:
         return turn
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """A maildrop as it was when it was opened, less what its holder expunged."""
+    """A maildrop as it was when it was opened: nothing with a higher uid, and nothing that its holder expunged.
+
+    Nobody else may expunge there, so nothing has to be kept of its messages.
+    """
 
     folder: FolderName
     status: FolderStatus
-    messages: dict[Uid, MessageInfo]
-    """Ascending by uid."""
 
-    def forget(self, uids: Iterable[Uid]) -> None:
-        """Take expunged messages out."""
-        for uid in uids:
-            self.messages.pop(uid, None)
+    @property
+    def last_uid(self) -> int:
+        """What came later has a higher one."""
+        return self.status.uidnext - 1
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -113,17 +114,34 @@ class Session:
 
     ended: bool = False
     turns: Turns = field(default_factory=Turns)
-    marks: dict[Place, set[Uid]] = field(default_factory=dict[Place, set[Uid]])
+    marks: dict[Place, tuple[int, set[Uid]]] = field(default_factory=dict[Place, tuple[int, set[Uid]]])
+    """With the UIDVALIDITY they were made under."""
+
     view: View | None = None
     """The maildrop held alone."""
 
     hold: Hold | None = None
     """Keeps other processes from it."""
 
+    held_place: Place | None = None
+    """What is held."""
+
     @property
     def mailbox(self) -> MailboxId:
         """Whose mail it may see."""
         return self.user.mailbox
+
+    def marks_in(self, place: Place, uidvalidity: int) -> set[Uid]:
+        """Give the marks of a folder, which are dropped when another one has taken its name."""
+        validity, marks = self.marks.get(place, (0, set[Uid]()))
+        if validity != uidvalidity:
+            marks = set[Uid]()
+            self.marks[place] = (uidvalidity, marks)
+        return marks
+
+    def holds(self, mailbox: MailboxId, folder: FolderName) -> bool:
+        """Whether this session holds that maildrop alone."""
+        return self.hold is not None and self.held_place == (mailbox, folder)
 
     def drop_marks(self) -> None:
         """Forget what was marked; nothing was removed yet."""
@@ -224,10 +242,12 @@ class Sessions:
         if session.ended:
             raise AccessError("NO_SESSION", "the session has ended")
         self._holders[place] = session
+        session.held_place = place
 
     def release(self, session: Session) -> None:
         """Give back what the session holds alone; harmless without."""
         session.view = None
+        session.held_place = None
         if session.hold is not None:
             session.hold.release()
             session.hold = None

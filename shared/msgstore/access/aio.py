@@ -5,6 +5,7 @@ and lose descriptors.  Calls of many tasks may be in flight at once.
 """
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -21,6 +22,7 @@ from msgstore.access.mailshapes import (
     DeleteResult,
     ExpungeResult,
     HeadersResult,
+    ListResult,
     OpenResult,
     RetrieveResult,
     StatResult,
@@ -122,6 +124,26 @@ class AccessClient:
         """Call ``message.retrieve`` and keep a descriptor that comes with it."""
         result, descriptor = await self._exchange(entries.MESSAGE_RETRIEVE.name, args)
         return Body(self, contract.typed(result, RetrieveResult), descriptor)
+
+    async def pages(self, **args: object) -> AsyncGenerator[ListResult, None]:
+        """Call ``message.list`` until the last page; the next one is under way while the last is worked on.
+
+        Raises:
+            AccessError, OSError, TimeoutError: as for :meth:`call`.
+        """
+        asking = asyncio.create_task(self.ask(entries.MESSAGE_LIST, **args))
+        try:
+            while True:
+                page = await asking
+                if page.next_uid is not None:
+                    asking = asyncio.create_task(self.ask(entries.MESSAGE_LIST, **args | {"after_uid": page.next_uid}))
+                    # In this turn of the loop it is sent.
+                    await asyncio.sleep(0)
+                yield page
+                if page.next_uid is None:
+                    return
+        finally:
+            asking.cancel()
 
     def close(self) -> None:
         """End the connection, and with it marks, locks and handles; harmless to repeat."""
@@ -238,15 +260,10 @@ class Session:
     async def list(self, folder: str = "INBOX", *, fields: Sequence[str] | None = None) -> tuple[MessageRow, ...]:
         """Give every message, page by page; ``fields`` must name uid."""
         rows: list[MessageRow] = []
-        after: int | None = None
-        while True:
-            page = await self.client.ask(
-                entries.MESSAGE_LIST, **self._in(folder), fields=fields and tuple(fields), after_uid=after
-            )
-            rows += rows_of(page)
-            after = page.next_uid
-            if after is None:
-                return tuple(rows)
+        async with contextlib.aclosing(self.client.pages(**self._in(folder), fields=fields and tuple(fields))) as pages:
+            async for page in pages:
+                rows += rows_of(page)
+        return tuple(rows)
 
     async def retrieve(self, uid: int, folder: str = "INBOX", *, way: str | None = "fd") -> "Body":
         """Open a message; ``way`` is auto, inline, handle or fd.  Use the Body as a context manager."""

@@ -11,6 +11,7 @@ from msgstore.access.shapes import SessionArgs, Short
 
 __all__ = [
     "Cell",
+    "Count",
     "DeleteArgs",
     "DeleteResult",
     "ExpungeArgs",
@@ -27,6 +28,7 @@ __all__ = [
     "HeadersResult",
     "ListArgs",
     "ListResult",
+    "Modseq",
     "OpenArgs",
     "OpenResult",
     "ReadArgs",
@@ -52,6 +54,9 @@ in one union and crashes (measured); ``contract.check`` looks at them instead.
 
 Uids = tuple[UidItem, ...]
 Count = Annotated[int, Meta(ge=0)]
+Modseq = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+"""RFC 7162 §3.1.1 keeps to 63 bits."""
+
 Cell = int | str | bool | tuple[str, ...] | None
 """One value of a row of message.list."""
 
@@ -161,12 +166,16 @@ class ListArgs(FolderArgs, kw_only=True, frozen=True, omit_defaults=True):
         ]
         | None
     ) = None
+    since_modseq: Modseq | None = None
     after_uid: Annotated[int, Meta(ge=0, le=2**32 - 1)] | None = None
     limit: Annotated[int, Meta(ge=1)] | None = None
 
 
 class ListResult(Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """One page of rows, ascending by uid; with ``next_uid`` as the next ``after_uid`` when there are more."""
+    """One page of rows, ascending by uid; with ``next_uid`` as the next ``after_uid`` when there are more.
+
+    ``vanished`` answers ``since_modseq``, all of it with the first page; absent it is not known any more.
+    """
 
     fields: tuple[str, ...]
     messages: tuple[tuple[Cell, ...], ...]
@@ -174,6 +183,7 @@ class ListResult(Struct, kw_only=True, frozen=True, omit_defaults=True):
     uidnext: int
     modseq: int
     next_uid: int | None = None
+    vanished: Uids | None = None
 
 
 class RetrieveArgs(FolderArgs, kw_only=True, frozen=True, omit_defaults=True, rename={"way": "as"}):
@@ -267,7 +277,7 @@ class UndeleteResult(Struct, kw_only=True, frozen=True):
 
 
 class ExpungeArgs(FolderArgs, kw_only=True, frozen=True, omit_defaults=True):
-    """What to remove for good: what this session marked, narrowed by ``uids``."""
+    """What to remove for good: what this session marked, or what carries the flag for it, narrowed by ``uids``."""
 
     which: Literal["marked", "flagged"] | None = None
     uids: Uids | None = None

@@ -1,16 +1,15 @@
 """Rows of ``message.list`` with names, for both clients."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Iterable, Sequence
+from itertools import repeat
+from typing import Final, NamedTuple, cast
 
-from msgstore.access.mailshapes import Cell, ListResult
+from msgstore.access.mailshapes import ListResult
 
 __all__ = ["MessageRow", "rows_of"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessageRow:
+class MessageRow(NamedTuple):
     """One message of a listing; None where the column was not asked for or is not known."""
 
     uid: int
@@ -31,22 +30,15 @@ class MessageRow:
     sealed: bool | None = None
 
 
-def rows_of(page: ListResult) -> tuple[MessageRow, ...]:
-    """Name the cells of a page."""
-    return tuple(_row(page.fields, cells) for cells in page.messages)
+_NAMES: Final = MessageRow._fields
 
 
-def _row(fields: Sequence[str], cells: Sequence[Cell]) -> MessageRow:
-    named = dict(zip(fields, cells, strict=True))
-    return MessageRow(
-        uid=cast("int", named["uid"]),
-        uidl=cast("str | None", named.get("uidl")),
-        octets=cast("int | None", named.get("octets")),
-        stored_octets=cast("int | None", named.get("stored_octets")),
-        flags=cast("tuple[str, ...] | None", named.get("flags")),
-        keywords=cast("tuple[str, ...] | None", named.get("keywords")),
-        modseq=cast("int | None", named.get("modseq")),
-        internal_date=cast("int | None", named.get("internal_date")),
-        guid=cast("str | None", named.get("guid")),
-        sealed=cast("bool | None", named.get("sealed")),
-    )
+def rows_of(page: ListResult) -> Sequence[MessageRow]:
+    """Name the cells of a page, a column at a time: a mailbox has many rows."""
+    if not page.messages:
+        return ()
+    columns: dict[str, Iterable[object]] = dict(zip(page.fields, zip(*page.messages, strict=True), strict=True))
+    if "uid" not in columns:
+        raise KeyError("uid")
+    named = zip(*[columns.get(name, repeat(None)) for name in _NAMES], strict=False)
+    return cast("list[MessageRow]", list(map(MessageRow._make, named)))

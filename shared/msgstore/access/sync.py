@@ -19,6 +19,7 @@ from msgstore.access.mailshapes import (
     DeleteResult,
     ExpungeResult,
     HeadersResult,
+    ListResult,
     OpenResult,
     RetrieveResult,
     StatResult,
@@ -43,6 +44,10 @@ class AccessClient:
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
         self._conversation = Conversation()
+        self._expected: set[int] = set()
+        """Calls whose answers somebody waits for."""
+
+        self._arrived: dict[int, Answer] = {}
         self.told: list[Told] = []
         """What the server said unasked; the caller empties it."""
 
@@ -104,6 +109,8 @@ class AccessClient:
         """End the connection, and with it marks, locks and handles."""
         for descriptor in self._conversation.unclaimed():
             os.close(descriptor)
+        for call_id in list(self._arrived):
+            self._forget(call_id)
         self._socket.close()
 
     def __enter__(self) -> Self:
@@ -119,7 +126,30 @@ class AccessClient:
         result, descriptor = self._exchange(entries.MESSAGE_RETRIEVE.name, args)
         return Body(self, contract.typed(result, RetrieveResult), descriptor)
 
+    def pages(self, **args: object) -> Iterator[ListResult]:
+        """Call ``message.list`` until the last page; the next one is under way while the last is worked on.
+
+        Raises:
+            AccessError, OSError: as for :meth:`call`.
+        """
+        method = entries.MESSAGE_LIST
+        asked: int | None = self._send(method.name, args)
+        try:
+            while asked is not None:
+                result, _ = self._wait(asked)
+                page = contract.typed(result, method.result)
+                asked = None
+                if page.next_uid is not None:
+                    asked = self._send(method.name, args | {"after_uid": page.next_uid})
+                yield page
+        finally:
+            if asked is not None:
+                self._forget(asked)
+
     def _exchange(self, method: str, args: dict[str, object]) -> tuple[object, int | None]:
+        return self._wait(self._send(method, args))
+
+    def _send(self, method: str, args: dict[str, object]) -> int:
         call_id, octets = self._conversation.call(method, args)
         try:
             self._socket.sendall(octets)
@@ -127,26 +157,38 @@ class AccessClient:
             # Perhaps a part of the frame is on its way, and nothing can follow half a frame.
             self.close()
             raise
-        while True:
-            found = self._answer_to(call_id)
-            if found is not None:
-                if found.error is not None:
-                    raise found.error
-                return found.result, found.descriptor
+        self._expected.add(call_id)
+        return call_id
 
-    def _answer_to(self, call_id: int) -> Answer | None:
+    def _wait(self, call_id: int) -> tuple[object, int | None]:
+        try:
+            while call_id not in self._arrived:
+                self._read()
+            found = self._arrived.pop(call_id)
+        finally:
+            self._forget(call_id)
+        if found.error is not None:
+            raise found.error
+        return found.result, found.descriptor
+
+    def _forget(self, call_id: int) -> None:
+        """Drop the answer of a call, also when it comes later."""
+        self._expected.discard(call_id)
+        left = self._arrived.pop(call_id, None)
+        if left is not None and left.descriptor is not None:
+            os.close(left.descriptor)
+
+    def _read(self) -> None:
         octets, descriptors = receive_from(self._socket)
         if not octets:
             raise self._conversation.fatal or AccessError("GOING_AWAY", "the server closed the connection")
-        answer = None
         for item in self._conversation.receive(octets, descriptors):
             if isinstance(item, Told):
                 self.told.append(item)
-            elif item.id == call_id:
-                answer = item
+            elif item.id in self._expected:
+                self._arrived[item.id] = item
             elif item.descriptor is not None:
                 os.close(item.descriptor)
-        return answer
 
 
 class Session:
@@ -177,15 +219,9 @@ class Session:
     def list(self, folder: str = "INBOX", *, fields: Sequence[str] | None = None) -> tuple[MessageRow, ...]:
         """Give every message, page by page; ``fields`` must name uid."""
         rows: list[MessageRow] = []
-        after: int | None = None
-        while True:
-            page = self.client.ask(
-                entries.MESSAGE_LIST, **self._in(folder), fields=fields and tuple(fields), after_uid=after
-            )
+        for page in self.client.pages(**self._in(folder), fields=fields and tuple(fields)):
             rows += rows_of(page)
-            after = page.next_uid
-            if after is None:
-                return tuple(rows)
+        return tuple(rows)
 
     def retrieve(self, uid: int, folder: str = "INBOX", *, way: str | None = "fd") -> "Body":
         """Open a message; ``way`` is auto, inline, handle or fd.  Use the Body as a context manager."""

@@ -6,13 +6,16 @@ from typing import Final
 
 from msgstore.access.mailshapes import UidItem
 
-__all__ = ["UidRange", "compressed", "contains", "each_uid", "missing", "ranges_of"]
+__all__ = ["EVERY", "UidRange", "compressed", "contains", "each_uid", "missing", "ranges_of"]
 
 UidRange = tuple[int, int]
 """First and last, both included."""
 
 _TOP: Final = 2**32 - 1
 """What ``nil`` as the last uid stands for."""
+
+EVERY: Final[tuple[UidRange, ...]] = ((1, _TOP),)
+"""All uids there can be."""
 
 
 def ranges_of(items: Sequence[UidItem]) -> tuple[UidRange, ...]:
