@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import Final
 
 from accessd.calls import Call
@@ -57,7 +57,7 @@ def refuse_where_held(call: Call, session: Session, mailbox: MailboxId, folders:
 @contextlib.contextmanager
 def shared_with_others(
     store: MessageStore, session: Session, mailbox: MailboxId, folders: Iterable[FolderName]
-) -> Iterator[None]:
+) -> Generator[None, None, None]:
     """Keep everybody from holding these folders alone until the end of the block; blocks for the disk alone.
 
     Raises:

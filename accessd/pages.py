@@ -124,8 +124,8 @@ def _cut(
     vanished: tuple[UidItem, ...] | None = None,
 ) -> Page:
     end = min(len(rows), wanted.limit)
-    if "keywords" in wanted.columns:
-        # Whatever else is in a row, a page of it stays far below a frame.
+    if "keywords" in wanted.columns or "guid" in wanted.columns:
+        # Whatever else is in a row, a page of it stays below a frame.
         end = min(end, fitting(rows[:end]))
     next_uid = cast("int", rows[end - 1][at]) if end < len(rows) else None
     rows = rows[:end]

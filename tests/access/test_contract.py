@@ -29,6 +29,11 @@ SAMPLES: dict[str, object] = {
     "offset": 0,
     "octets": 1,
     "grace_ms": 1,
+    "new_folder": "Work",
+    "to_folder": "Work",
+    "change": "add",
+    "flags": ["\\Seen"],
+    "keywords": [],
 }
 REQUESTS = [method for method in contract.METHODS.values() if method.kind != "from_server"]
 

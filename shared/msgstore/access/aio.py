@@ -11,9 +11,10 @@ import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Literal, Self, TypeVar
 
 from msgstore.access import contract, entries
+from msgstore.access.aio_changes import Changing
 from msgstore.access.codes import AccessError
 from msgstore.access.conversation import Answer, Conversation, Told
 from msgstore.access.entries import Method
@@ -232,7 +233,7 @@ def _drop(answer: Answer) -> None:
         os.close(answer.descriptor)
 
 
-class Session:
+class Session(Changing):
     """One login; its marks and its maildrop lock end with it."""
 
     def __init__(self, client: AccessClient, opened: LoginResult) -> None:
@@ -281,12 +282,21 @@ class Session:
         """Take marks away, all of them where none are named."""
         return await self.client.ask(entries.MESSAGE_UNDELETE, **self._in(folder), uids=uids or None)
 
-    async def expunge(self, folder: str = "INBOX") -> ExpungeResult:
-        """Remove for good what this session marked."""
-        return await self.client.ask(entries.MESSAGE_EXPUNGE, **self._in(folder))
+    async def expunge(
+        self, *uids: UidItem, folder: str = "INBOX", which: Literal["marked", "flagged"] | None = None
+    ) -> ExpungeResult:
+        """Remove for good what this session marked, or what is flagged; no more than the uids where some are named."""
+        return await self._ask(entries.MESSAGE_EXPUNGE, folder, which=which, uids=uids or None)
 
-    def _in(self, folder: str) -> dict[str, object]:
-        return {"session": self.token, "mailbox": self.mailbox, "folder": folder}
+    async def _ask(self, method: Method[Any, Result], folder: str | None, **args: object) -> Result:
+        return await self.client.ask(method, **self._in(folder), **args)
+
+    def _pages(self, folder: str, **args: object) -> AsyncGenerator[ListResult, None]:
+        return self.client.pages(**self._in(folder), **args)
+
+    def _in(self, folder: str | None) -> dict[str, object]:
+        where: dict[str, object] = {"session": self.token, "mailbox": self.mailbox}
+        return where if folder is None else where | {"folder": folder}
 
 
 class Body:

@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 
-from msgstore.access import mailshapes, shapes
+from msgstore.access import changeshapes, mailshapes, shapes
 
 __all__ = ["PROTO", "Method", "entries"]
 
@@ -102,6 +102,42 @@ FOLDER_STATUS: Final = Method(
 FOLDER_LIST: Final = Method(
     name="folder.list", args=mailshapes.FolderListArgs, result=mailshapes.FolderListResult, roles=_IMAP
 )
+FOLDER_CREATE: Final = Method(
+    name="folder.create",
+    args=changeshapes.CreateArgs,
+    result=changeshapes.FolderMade,
+    roles=_IMAP,
+    changes=True,
+    idempotent=False,
+)
+FOLDER_DELETE: Final = Method(
+    name="folder.delete",
+    args=mailshapes.FolderArgs,
+    result=shapes.Nothing,
+    roles=_IMAP,
+    changes=True,
+    idempotent=False,
+)
+FOLDER_RENAME: Final = Method(
+    name="folder.rename",
+    args=changeshapes.RenameArgs,
+    result=changeshapes.FolderMade,
+    roles=_IMAP,
+    changes=True,
+    idempotent=False,
+)
+FOLDER_SUBSCRIBE: Final = Method(
+    name="folder.subscribe", args=mailshapes.FolderArgs, result=shapes.Nothing, roles=_IMAP, changes=True
+)
+FOLDER_UNSUBSCRIBE: Final = Method(
+    name="folder.unsubscribe", args=mailshapes.FolderArgs, result=shapes.Nothing, roles=_IMAP, changes=True
+)
+MAILBOX_QUOTA: Final = Method(
+    name="mailbox.quota", args=changeshapes.QuotaArgs, result=changeshapes.QuotaResult, roles=_MAIL
+)
+MAILBOX_RESCAN: Final = Method(
+    name="mailbox.rescan", args=changeshapes.RescanArgs, result=changeshapes.RescanResult, roles=_ADMIN, changes=True
+)
 
 MESSAGE_LIST: Final = Method(
     name="message.list", args=mailshapes.ListArgs, result=mailshapes.ListResult, roles=_MAIL, positional=("mailbox",)
@@ -136,6 +172,29 @@ MESSAGE_EXPUNGE: Final = Method(
     roles=_MAIL,
     changes=True,
     positional=("mailbox",),
+)
+MESSAGE_SET_FLAGS: Final = Method(
+    name="message.set_flags",
+    args=changeshapes.SetFlagsArgs,
+    result=changeshapes.SetFlagsResult,
+    roles=_IMAP,
+    changes=True,
+)
+MESSAGE_COPY: Final = Method(
+    name="message.copy",
+    args=changeshapes.TransferArgs,
+    result=changeshapes.TransferResult,
+    roles=_IMAP,
+    changes=True,
+    idempotent=False,
+)
+MESSAGE_MOVE: Final = Method(
+    name="message.move",
+    args=changeshapes.TransferArgs,
+    result=changeshapes.TransferResult,
+    roles=_IMAP,
+    changes=True,
+    idempotent=False,
 )
 
 

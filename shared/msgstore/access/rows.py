@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import repeat
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 from msgstore.access.mailshapes import ListResult
 
@@ -41,4 +41,4 @@ def rows_of(page: ListResult) -> Sequence[MessageRow]:
     if "uid" not in columns:
         raise KeyError("uid")
     named = zip(*[columns.get(name, repeat(None)) for name in _NAMES], strict=False)
-    return cast("list[MessageRow]", list(map(MessageRow._make, named)))
+    return list(map(MessageRow._make, named))

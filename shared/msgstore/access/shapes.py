@@ -81,7 +81,7 @@ class Limits(Struct, kw_only=True, frozen=True):
     read_octets: int = 256 * 1024
     inflight: int = 64
     handles: int = 32
-    page_rows: int = 1000
+    page_rows: int = 2000
     idle_ms: int = 1_800_000
     alive_ms: int = 300_000
 

@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Literal, Self, TypeVar
 
 from msgstore.access import contract, entries
 from msgstore.access.codes import AccessError
@@ -28,6 +28,7 @@ from msgstore.access.mailshapes import (
 )
 from msgstore.access.rows import MessageRow, rows_of
 from msgstore.access.shapes import HelloResult, LoginResult
+from msgstore.access.sync_changes import Changing
 
 __all__ = ["AccessClient", "Body", "Session", "receive_from"]
 
@@ -191,7 +192,7 @@ class AccessClient:
                 os.close(item.descriptor)
 
 
-class Session:
+class Session(Changing):
     """One login; its marks and its maildrop lock end with it."""
 
     def __init__(self, client: AccessClient, opened: LoginResult) -> None:
@@ -239,12 +240,21 @@ class Session:
         """Take marks away, all of them where none are named."""
         return self.client.ask(entries.MESSAGE_UNDELETE, **self._in(folder), uids=uids or None)
 
-    def expunge(self, folder: str = "INBOX") -> ExpungeResult:
-        """Remove for good what this session marked."""
-        return self.client.ask(entries.MESSAGE_EXPUNGE, **self._in(folder))
+    def expunge(
+        self, *uids: UidItem, folder: str = "INBOX", which: Literal["marked", "flagged"] | None = None
+    ) -> ExpungeResult:
+        """Remove for good what this session marked, or what is flagged; no more than the uids where some are named."""
+        return self._ask(entries.MESSAGE_EXPUNGE, folder, which=which, uids=uids or None)
 
-    def _in(self, folder: str) -> dict[str, object]:
-        return {"session": self.token, "mailbox": self.mailbox, "folder": folder}
+    def _ask(self, method: Method[Any, Result], folder: str | None, **args: object) -> Result:
+        return self.client.ask(method, **self._in(folder), **args)
+
+    def _pages(self, folder: str, **args: object) -> Iterator[ListResult]:
+        return self.client.pages(**self._in(folder), **args)
+
+    def _in(self, folder: str | None) -> dict[str, object]:
+        where: dict[str, object] = {"session": self.token, "mailbox": self.mailbox}
+        return where if folder is None else where | {"folder": folder}
 
 
 class Body:
