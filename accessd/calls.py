@@ -6,11 +6,12 @@ import os
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeVar, TypeVarTuple
+from typing import Final, Literal, Protocol, TypeVar, TypeVarTuple
 
 from accessd.bodies import Handles
 from accessd.peers import Credentials
 from accessd.session import Session, Sessions, Turn
+from accessd.uploads import Uploads
 from msgstore.access import contract, entries
 from msgstore.access.codes import AccessError
 from msgstore.access.contract import Checked
@@ -21,6 +22,9 @@ from msgstore.model.interfaces import AuthProvider, Clock, MessageStore
 from msgstore.service.offload import Offload
 
 __all__ = ["AccessCounters", "Call", "Caller", "LoginRules", "NoCounters", "Services", "begin"]
+
+DELIVERY_SECONDS: Final = 240.0
+"""As an LMTP client waits for the reply to a message, and a little less."""
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
@@ -108,6 +112,7 @@ class Caller:
     roles: frozenset[RoleName]
     peer: Credentials
     handles: Handles
+    uploads: Uploads
     sessions: dict[str, Session] = field(default_factory=dict[str, Session])
     """By token; a token means nothing on another connection."""
 
@@ -130,6 +135,7 @@ class Caller:
             sessions.end(session)
         self.sasl_steps.clear()
         self.handles.release_all()
+        self.uploads.discard_all()
 
 
 class Call:
@@ -147,6 +153,9 @@ class Call:
         self.descriptor: int | None = None
         """Goes out with the response; owned by whoever sends it."""
 
+        self.upload: int | None = None
+        """A descriptor that came with the request."""
+
         self.log_id = secrets.token_hex(6)
         """Stands in the log and in ``data.id`` of an error."""
 
@@ -157,7 +166,9 @@ class Call:
     def timeout_seconds(self) -> float:
         """How long the caller wants to wait, from arrival."""
         asked = self.checked.options.timeout_ms
-        return self.services.request_seconds if asked is None else asked / 1000
+        if asked is not None:
+            return asked / 1000
+        return DELIVERY_SECONDS if self.checked.method.takes_body else self.services.request_seconds
 
     async def read(self, function: Callable[[*_Ts], _T], *args: *_Ts) -> _T:
         """Run something in a worker thread that leaves nothing behind when nobody wants its result any more."""
@@ -183,6 +194,11 @@ class Call:
         self.committing = True
         return await begun
 
+    async def commit_with(self, give_back: Callable[[], None], function: Callable[[*_Ts], _T], *args: *_Ts) -> _T:
+        """Like :meth:`commit`, with something that ``give_back`` returns once the thread is done with it."""
+        self.committing = True
+        return await self.borrow(give_back, function, *args)
+
     @property
     def trace(self) -> str | None:
         """What the caller wants to see in every log line of this request."""
@@ -195,9 +211,10 @@ class Call:
 
     def finish(self) -> None:
         """Let the next request of the session go on, and close what was not taken."""
-        left = self.take_descriptor()
-        if left is not None:
-            os.close(left)
+        for left in (self.take_descriptor(), self.upload):
+            if left is not None:
+                os.close(left)
+        self.upload = None
         if self.turn is not None:
             self.turn.leave()
         if self.session is not None:

@@ -3,17 +3,16 @@
 import asyncio
 import os
 import socket
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, cast
 
 from accessd.calls import AccessCounters, Call, Caller
+from accessd.wires import Inbox, Outbox
 from msgstore.access.codes import AccessError, wire_error
 from msgstore.access.contract import METHODS
 from msgstore.access.frames import (
     AFTER_LOGIN,
     BEFORE_LOGIN,
-    READ_OCTETS,
     Frame,
     FrameDecoder,
     FrameRefused,
@@ -25,20 +24,13 @@ from msgstore.access.frames import (
 from msgstore.model.errors import MsgstoreError
 from msgstore.telemetry.log import logger
 
-__all__ = ["Connection", "Outbox", "Rules"]
+__all__ = ["Connection", "Rules"]
 
 log = logger(__name__)
 
 _PART_SECONDS: Final = 30.0
 """An object is complete this long after its first octet."""
 
-_STALL_SECONDS: Final = 60.0
-"""A peer that takes nothing for so long is gone."""
-
-_OUTBOX_LIMIT_OCTETS: Final = 1024 * 1024
-"""Above this nothing more is read from a peer that does not read."""
-
-_GATHER_OCTETS: Final = 256 * 1024
 _FRAME_LIMIT_OCTETS: Final = 1024 * 1024
 
 
@@ -49,103 +41,6 @@ class Rules:
         self.max_inflight: Final = max_inflight
         self.idle_seconds: Final = idle_seconds
         self.counters: Final = counters
-
-
-class Outbox:
-    """Frames that wait to be sent, some with a descriptor; the writer is the only one that sends."""
-
-    def __init__(self, connected: socket.socket) -> None:
-        self._socket = connected
-        self._waiting: deque[tuple[bytes, int | None]] = deque()
-        self._octets = 0
-        self._more = asyncio.Event()
-        self._closed = False
-        self.on_progress: Callable[[], None] = lambda: None
-        """Called when something has left."""
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the peer does not read as fast as it asks."""
-        return self._octets > _OUTBOX_LIMIT_OCTETS
-
-    def put(self, octets: bytes, descriptor: int | None = None) -> None:
-        """Queue a frame; the descriptor is the outbox's from here on."""
-        if self._closed:
-            if descriptor is not None:
-                os.close(descriptor)
-            return
-        self._waiting.append((octets, descriptor))
-        self._octets += len(octets)
-        self._more.set()
-
-    def finish(self) -> None:
-        """Let :meth:`send_all` return once everything has left."""
-        self._closed = True
-        self._more.set()
-
-    def drop(self) -> None:
-        """Close what was never sent."""
-        self._closed = True
-        for _, descriptor in self._waiting:
-            if descriptor is not None:
-                os.close(descriptor)
-        self._waiting.clear()
-
-    async def send_all(self) -> None:
-        """Send until finished.
-
-        Raises:
-            OSError, TimeoutError: the peer is gone.
-        """
-        while True:
-            await self._more.wait()
-            while self._waiting:
-                octets, descriptor = self._next()
-                async with asyncio.timeout(_STALL_SECONDS):
-                    if descriptor is None:
-                        await asyncio.get_running_loop().sock_sendall(self._socket, octets)
-                    else:
-                        await self._send_with(octets, descriptor)
-                self._octets -= len(octets)
-                self.on_progress()
-            self._more.clear()
-            if self._closed:
-                return
-
-    def _next(self) -> tuple[bytes, int | None]:
-        octets, descriptor = self._waiting.popleft()
-        if descriptor is not None or not self._waiting or len(octets) > _GATHER_OCTETS:
-            return octets, descriptor
-        parts, total = [octets], len(octets)
-        while self._waiting and self._waiting[0][1] is None and total + len(self._waiting[0][0]) <= _GATHER_OCTETS:
-            part, _ = self._waiting.popleft()
-            parts.append(part)
-            total += len(part)
-        return b"".join(parts), None
-
-    async def _send_with(self, octets: bytes, descriptor: int) -> None:
-        """Send a frame and its descriptor in a call that nothing else shares. unix(7), SCM_RIGHTS."""
-        try:
-            while True:
-                try:
-                    sent = socket.send_fds(self._socket, [octets], [descriptor])
-                    break
-                except BlockingIOError:
-                    await self._writable()
-        finally:
-            os.close(descriptor)
-        if sent < len(octets):
-            await asyncio.get_running_loop().sock_sendall(self._socket, octets[sent:])
-
-    async def _writable(self) -> None:
-        loop = asyncio.get_running_loop()
-        ready = asyncio.Event()
-        number = self._socket.fileno()
-        loop.add_writer(number, ready.set)
-        try:
-            await ready.wait()
-        finally:
-            loop.remove_writer(number)
 
 
 class Connection:
@@ -167,6 +62,7 @@ class Connection:
         self._answer = answer
         self._loop = asyncio.get_running_loop()
         self._decoder = FrameDecoder(AFTER_LOGIN if caller.is_trusted else BEFORE_LOGIN)
+        self._inbox = Inbox(connected, allows=lambda: "fd-upload" in caller.features)
         self._outbox = Outbox(connected)
         self._outbox.on_progress = self._note_progress
         self._running: dict[int, _Running] = {}
@@ -192,7 +88,9 @@ class Connection:
                 writer = group.create_task(self._write_all())
                 await asyncio.wait([self._reader])
                 for running in list(self._running.values()):
-                    running.cancel("CANCELLED")
+                    # A message that has come whole is kept, whether or not somebody waits for the answer.
+                    if not running.call.checked.method.takes_body:
+                        running.cancel("CANCELLED")
                 while self._running:
                     self._progress.clear()
                     await self._progress.wait()
@@ -200,6 +98,7 @@ class Connection:
                 await asyncio.wait([writer])
         finally:
             self._outbox.drop()
+            self._inbox.drop()
             self._socket.close()
 
     def tell(self, frame: Notification) -> None:
@@ -270,7 +169,7 @@ class Connection:
         until = self._part_began + _PART_SECONDS if part else self._loop.time() + self._rules.idle_seconds
         try:
             async with asyncio.timeout_at(until):
-                octets = await self._loop.sock_recv(self._socket, READ_OCTETS)
+                octets = await self._inbox.receive(is_within_object=part)
         except TimeoutError:
             if part:
                 raise FrameRefused("an object was not finished in time") from None
@@ -301,13 +200,17 @@ class Connection:
             running.cancel("CANCELLED")
 
     def _start(self, request: Request, group: asyncio.TaskGroup) -> None:
+        descriptor = self._inbox.take() if _brings_descriptor(request) else None
         try:
             if self._leaving:
                 raise AccessError("GOING_AWAY", "the server ends")
             call = self._begin(request, self._loop.time())
         except MsgstoreError as error:
+            if descriptor is not None:
+                os.close(descriptor)
             self._respond(request, error=wire_error(error))
             return
+        call.upload = descriptor
         running = _Running(call)
         self._running[request.id] = running
         running.task = group.create_task(self._run(request, running))
@@ -362,6 +265,13 @@ class Connection:
         self._outbox.put(octets, descriptor)
         method = request.method if request.method in METHODS else "unknown"
         self._rules.counters.request_answered(method, "ok" if error is None else error.code)
+
+
+def _brings_descriptor(request: Request) -> bool:
+    method = METHODS.get(request.method)
+    if method is None or not method.takes_body or len(request.args) != 1 or not isinstance(request.args[0], dict):
+        return False
+    return cast("dict[str, object]", request.args[0]).get("as") == "fd"
 
 
 class _Running:

@@ -3,14 +3,14 @@
 To add one: an entry in ``msgstore.access.entries`` and a function under ``@serves``.
 """
 
-from accessd import change_methods, folder_changes, folder_methods, message_methods, rpc_methods
+from accessd import change_methods, folder_changes, folder_methods, message_methods, rpc_methods, upload_methods
 from accessd.calls import Call
 from accessd.serving import SERVED
 from msgstore.access import contract
 
 __all__ = ["SERVED", "answer"]
 
-_MODULES = (change_methods, folder_changes, folder_methods, message_methods, rpc_methods)
+_MODULES = (change_methods, folder_changes, folder_methods, message_methods, rpc_methods, upload_methods)
 """Imported for what they enter."""
 
 

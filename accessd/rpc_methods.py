@@ -15,7 +15,7 @@ __all__: list[str] = []
 """Everything here is entered by name."""
 
 _SERVER: Final = "accessd/0.1.0"
-_FEATURES: Final = frozenset({"fd"})
+_FEATURES: Final = frozenset({"fd", "fd-upload"})
 
 
 @serves(entries.RPC_HELLO)

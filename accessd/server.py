@@ -12,10 +12,12 @@ from accessd.calls import AccessCounters, Call, Caller, LoginRules, NoCounters, 
 from accessd.connection import Connection, Rules
 from accessd.peers import Peers, credentials_of
 from accessd.session import Sessions
+from accessd.uploads import Uploads
 from msgstore.access.frames import Request
 from msgstore.access.shapes import Limits
 from msgstore.config.schema import AccessSettings
-from msgstore.model.interfaces import AuthProvider, Clock, MessageStore
+from msgstore.model.errors import Overloaded
+from msgstore.model.interfaces import AuthProvider, Clock, MessageStore, StagedMessage
 from msgstore.service.offload import Offload
 from msgstore.telemetry.log import logger
 
@@ -135,6 +137,7 @@ class AccessServer:
             roles=roles,
             peer=peer,
             handles=Handles(self._settings.max_handles),
+            uploads=Uploads(self._settings.max_handles, discard=self._discard),
             # The kernel has named these peers, and they log in nobody who could be waited for.
             is_trusted=bool(roles & {"smtp", "admin"}),
         )
@@ -168,6 +171,13 @@ class AccessServer:
             del self._connections[connection]
             self._room.set()
             self._counters.connection_closed()
+
+    def _discard(self, staged: StagedMessage) -> None:
+        """Free what an upload took, which may be much, where nobody waits for it."""
+        try:
+            self._services.offload.submit(staged.discard)
+        except (Overloaded, RuntimeError):
+            staged.discard()
 
     async def _sweep(self) -> None:
         while True:

@@ -34,6 +34,8 @@ SAMPLES: dict[str, object] = {
     "change": "add",
     "flags": ["\\Seen"],
     "keywords": [],
+    "recipients": [{"forward_path": "alice@example.org"}],
+    "client": {},
 }
 REQUESTS = [method for method in contract.METHODS.values() if method.kind != "from_server"]
 

@@ -12,6 +12,7 @@ from msgstore.model.errors import (
     MessageExpunged,
     MessageNotFound,
     MsgstoreError,
+    StoreError,
 )
 from msgstore.model.folder import DEFAULT_FOLDERS, INBOX, FolderName, SpecialUse
 from msgstore.model.interfaces import MessageStore, Wait
@@ -339,3 +340,20 @@ def test_a_delivery_makes_a_mailbox_that_is_not_there_whatever_folder_it_is_for(
     assert [type(answer) for answer in answers] == [FolderNotFound, Filed]
     assert store.mailbox_exists(ALICE)
     assert uids(store, BOB, FolderName(("Junk",))) == [1]
+
+
+def test_what_was_staged_is_read_back_before_and_after_it_is_stored(store: MessageStore) -> None:
+    store.create_mailbox(ALICE)
+    large = b"0123456789abcdef" * 40_000
+
+    with store.stage() as staged:
+        empty = b"".join(staged.chunks())
+        staged.write(TEXT)
+        first = b"".join(staged.chunks())
+        staged.write(large)
+        store.folder(ALICE, INBOX).append(staged)
+        whole = b"".join(staged.chunks())
+    with pytest.raises(StoreError):
+        list(staged.chunks())
+
+    assert (empty, first, whole) == (b"", TEXT, TEXT + large)

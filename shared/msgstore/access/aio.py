@@ -8,13 +8,15 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from msgstore.access import contract, entries
+from msgstore.access.aio_body import Body
 from msgstore.access.aio_changes import Changing
+from msgstore.access.bodies import pieces_of
+from msgstore.access.bodyshapes import INLINE_OCTETS, HasDescriptor
 from msgstore.access.codes import AccessError
 from msgstore.access.conversation import Answer, Conversation, Told
 from msgstore.access.entries import Method
@@ -38,9 +40,6 @@ __all__ = ["AccessClient", "Body", "Session"]
 
 Result = TypeVar("Result")
 
-_CHUNK_OCTETS: Final = 256 * 1024
-"""One trip to a thread or to the server for each; as much as ``message.read`` gives at once."""
-
 
 class AccessClient:
     """One connection to the access socket, of one event loop."""
@@ -50,6 +49,7 @@ class AccessClient:
         self._timeout_seconds = timeout_seconds
         self._loop = asyncio.get_running_loop()
         self._conversation = Conversation()
+        self._features = frozenset[str]()
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
         self._sending = asyncio.Lock()
         self._ended: Exception | None = None
@@ -84,9 +84,11 @@ class AccessClient:
         finally:
             made.close()
 
-    async def hello(self, client: str, features: Sequence[str] = ("fd",)) -> HelloResult:
+    async def hello(self, client: str, features: Sequence[str] = ("fd", "fd-upload")) -> HelloResult:
         """Agree on version and features."""
-        return await self.ask(entries.RPC_HELLO, proto=entries.PROTO, client=client, features=list(features))
+        found = await self.ask(entries.RPC_HELLO, proto=entries.PROTO, client=client, features=list(features))
+        self._features = frozenset(found.features)
+        return found
 
     async def call(self, method: str, **args: object) -> object:
         """Call any method of the contract and give its plain result; None means left out.
@@ -109,6 +111,28 @@ class AccessClient:
             AccessError, OSError, TimeoutError: as for :meth:`call`.
         """
         return contract.typed(await self.call(method.name, **args), method.result)
+
+    async def ask_with(self, method: Method[Any, Result], body: bytes | HasDescriptor, **args: object) -> Result:
+        """Call a method that takes a message: inline, as a descriptor, or in pieces, whatever is cheapest.
+
+        Raises:
+            AccessError, OSError, TimeoutError: as for :meth:`call`.
+        """
+        if isinstance(body, bytes) and len(body) <= INLINE_OCTETS:
+            return await self.ask(method, **args, body=body)
+        if not isinstance(body, bytes) and "fd-upload" in self._features:
+            result, _ = await self._exchange(method.name, args | {"as": "fd"}, upload=body.fileno())
+            return contract.typed(result, method.result)
+        handle = (await self.ask(entries.MESSAGE_STAGE)).handle
+        try:
+            offset = 0
+            pieces = pieces_of(body)
+            while piece := await asyncio.to_thread(next, pieces, b""):
+                offset = (await self.ask(entries.MESSAGE_WRITE, handle=handle, offset=offset, data=piece)).octets
+            return await self.ask(method, **args, staged=handle)
+        except AccessError:
+            await self.ask(entries.MESSAGE_DISCARD, handle=handle)
+            raise
 
     async def login(self, user: str, password: str, *, service: str, client_address: str | None = None) -> "Session":
         """Open a session.
@@ -150,7 +174,9 @@ class AccessClient:
         """End the connection, and with it marks, locks and handles; harmless to repeat."""
         self._end(AccessError("GOING_AWAY", "the connection is closed"))
 
-    async def _exchange(self, method: str, args: dict[str, object]) -> tuple[object, int | None]:
+    async def _exchange(
+        self, method: str, args: dict[str, object], *, upload: int | None = None
+    ) -> tuple[object, int | None]:
         answered: asyncio.Future[Answer] = self._loop.create_future()
         call_id, sent = -1, False
         try:
@@ -160,6 +186,8 @@ class AccessClient:
                         raise self._ended
                     call_id, octets = self._conversation.call(method, args)
                     self._waiting[call_id] = answered
+                    if upload is not None:
+                        octets = octets[await self._send_descriptor(octets, upload) :]
                     await self._loop.sock_sendall(self._socket, octets)
                     sent = True
                 answer = await answered
@@ -178,6 +206,20 @@ class AccessClient:
         if answer.error is not None:
             raise answer.error
         return answer.result, answer.descriptor
+
+    async def _send_descriptor(self, octets: bytes, descriptor: int) -> int:
+        """Send the beginning of a frame with a descriptor; gives how much of it has left."""
+        while True:
+            try:
+                return socket.send_fds(self._socket, [octets], [descriptor])
+            except BlockingIOError:
+                writable = asyncio.Event()
+                number = self._socket.fileno()
+                self._loop.add_writer(number, writable.set)
+                try:
+                    await writable.wait()
+                finally:
+                    self._loop.remove_writer(number)
 
     def _give_up(self, call_id: int) -> None:
         """Tell the server without waiting; its response is dropped when it comes."""
@@ -291,61 +333,14 @@ class Session(Changing):
     async def _ask(self, method: Method[Any, Result], folder: str | None, **args: object) -> Result:
         return await self.client.ask(method, **self._in(folder), **args)
 
+    async def _ask_with(
+        self, method: Method[Any, Result], body: bytes | HasDescriptor, folder: str, **args: object
+    ) -> Result:
+        return await self.client.ask_with(method, body, **self._in(folder), **args)
+
     def _pages(self, folder: str, **args: object) -> AsyncGenerator[ListResult, None]:
         return self.client.pages(**self._in(folder), **args)
 
     def _in(self, folder: str | None) -> dict[str, object]:
         where: dict[str, object] = {"session": self.token, "mailbox": self.mailbox}
         return where if folder is None else where | {"folder": folder}
-
-
-class Body:
-    """An opened message, however its octets come; an asynchronous context manager."""
-
-    def __init__(self, client: AccessClient, opened: RetrieveResult, descriptor: int | None) -> None:
-        self.opened = opened
-        """``octets``, ``stored_octets``, ``crlf``, ``dots``, ``sealed``."""
-
-        self._client = client
-        self._descriptor = descriptor
-
-    def fileno(self) -> int | None:
-        """The read-only descriptor, for sendfile from ``opened.fd_offset``; None where the body came otherwise."""
-        return self._descriptor
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Give the octets as stored, in pieces; the disk is read in a thread."""
-        opened = self.opened
-        if opened.body is not None:
-            if opened.body:
-                yield opened.body
-        elif self._descriptor is not None:
-            start, end = opened.fd_offset or 0, (opened.fd_offset or 0) + (opened.fd_octets or 0)
-            for offset in range(start, end, _CHUNK_OCTETS):
-                octets = min(_CHUNK_OCTETS, end - offset)
-                yield await asyncio.to_thread(os.pread, self._descriptor, octets, offset)
-        else:
-            for offset in range(0, opened.stored_octets, _CHUNK_OCTETS):
-                yield await self._client.ask(
-                    entries.MESSAGE_READ, handle=opened.handle, offset=offset, octets=_CHUNK_OCTETS
-                )
-
-    async def read(self) -> bytes:
-        """Give all octets as stored."""
-        return b"".join([chunk async for chunk in self.chunks()])
-
-    async def close(self) -> None:
-        """Give the descriptor or the handle back; harmless to repeat."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
-        elif self.opened.handle is not None:
-            await self._client.ask(entries.MESSAGE_RELEASE, handle=self.opened.handle)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Any, Literal, TypeVar
 
 from msgstore.access import entries
+from msgstore.access.bodyshapes import AppendResult, HasDescriptor
 from msgstore.access.changeshapes import FolderMade, QuotaResult, SetFlagsResult, TransferResult
 from msgstore.access.entries import Method
 from msgstore.access.folderchanges import CHANGE_FIELDS, FolderChanges
@@ -25,6 +26,12 @@ class Changing(ABC):
     @abstractmethod
     async def _ask(self, method: Method[Any, Result], folder: str | None, **args: object) -> Result:
         """Call a method about a folder, or about the mailbox where that is None."""
+
+    @abstractmethod
+    async def _ask_with(
+        self, method: Method[Any, Result], body: bytes | HasDescriptor, folder: str, **args: object
+    ) -> Result:
+        """Call a method that takes a message."""
 
     @abstractmethod
     def _pages(self, folder: str, **args: object) -> AsyncGenerator[ListResult, None]:
@@ -101,6 +108,33 @@ class Changing(ABC):
             flags=tuple(flags),
             keywords=tuple(keywords),
             unchanged_since=unchanged_since,
+        )
+
+    async def append(
+        self,
+        body: bytes | HasDescriptor,
+        folder: str = "INBOX",
+        *,
+        flags: Iterable[str] = (),
+        keywords: Iterable[str] = (),
+        internal_date: int | None = None,
+        request_id: str | None = None,
+    ) -> AppendResult:
+        """Put a message into a folder, durably; of a file the whole content, wherever it is read at.
+
+        ``internal_date`` is seconds since 1970 UTC; None means now.
+
+        Raises:
+            AccessError: NO_FOLDER, whose ``imap`` is TRYCREATE; TOO_LARGE, OVER_QUOTA.
+        """
+        return await self._ask_with(
+            entries.MESSAGE_APPEND,
+            body,
+            folder,
+            flags=tuple(flags),
+            keywords=tuple(keywords),
+            internal_date=internal_date,
+            _request_id=request_id,
         )
 
     async def copy(

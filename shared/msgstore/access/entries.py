@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 
-from msgstore.access import changeshapes, mailshapes, shapes
+from msgstore.access import bodyshapes, changeshapes, mailshapes, shapes
 
 __all__ = ["PROTO", "Method", "entries"]
 
@@ -26,6 +26,7 @@ _IMAP: Final[frozenset[Role]] = frozenset({"imap", "admin"})
 _POP3: Final[frozenset[Role]] = frozenset({"pop3", "admin"})
 _SMTP: Final[frozenset[Role]] = frozenset({"smtp", "admin"})
 _LOGIN: Final[frozenset[Role]] = frozenset({"pop3", "imap", "admin"})
+_UPLOAD: Final[frozenset[Role]] = frozenset({"imap", "smtp", "admin"})
 _ADMIN: Final[frozenset[Role]] = frozenset({"admin"})
 
 
@@ -48,6 +49,10 @@ class Method(Generic[Args, Result]):
 
     kind: Literal["request", "from_client", "from_server"] = "request"
     """Requests are answered; the others are notifications."""
+
+    takes_body: bool = False
+    """Whether a message comes with it, perhaps as a descriptor: it has the time of a delivery, and once it has come
+    whole the end of the connection does not stop it."""
 
     since: int = PROTO
 
@@ -195,6 +200,24 @@ MESSAGE_MOVE: Final = Method(
     roles=_IMAP,
     changes=True,
     idempotent=False,
+)
+MESSAGE_STAGE: Final = Method(
+    name="message.stage", args=bodyshapes.StageArgs, result=bodyshapes.StageResult, roles=_UPLOAD, idempotent=False
+)
+MESSAGE_WRITE: Final = Method(
+    name="message.write", args=bodyshapes.WriteArgs, result=bodyshapes.WriteResult, roles=_UPLOAD, idempotent=False
+)
+MESSAGE_DISCARD: Final = Method(
+    name="message.discard", args=bodyshapes.DiscardArgs, result=shapes.Nothing, roles=_UPLOAD
+)
+MESSAGE_APPEND: Final = Method(
+    name="message.append",
+    args=bodyshapes.AppendArgs,
+    result=bodyshapes.AppendResult,
+    roles=_IMAP,
+    changes=True,
+    idempotent=False,
+    takes_body=True,
 )
 
 

@@ -11,6 +11,8 @@ from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar
 
 from msgstore.access import contract, entries
+from msgstore.access.bodies import pieces_of
+from msgstore.access.bodyshapes import INLINE_OCTETS, HasDescriptor
 from msgstore.access.codes import AccessError
 from msgstore.access.conversation import Answer, Conversation, Told
 from msgstore.access.entries import Method
@@ -45,6 +47,7 @@ class AccessClient:
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
         self._conversation = Conversation()
+        self._features = frozenset[str]()
         self._expected: set[int] = set()
         """Calls whose answers somebody waits for."""
 
@@ -71,9 +74,11 @@ class AccessClient:
             raise
         return made
 
-    def hello(self, client: str, features: Sequence[str] = ("fd",)) -> HelloResult:
+    def hello(self, client: str, features: Sequence[str] = ("fd", "fd-upload")) -> HelloResult:
         """Agree on version and features."""
-        return self.ask(entries.RPC_HELLO, proto=entries.PROTO, client=client, features=list(features))
+        found = self.ask(entries.RPC_HELLO, proto=entries.PROTO, client=client, features=list(features))
+        self._features = frozenset(found.features)
+        return found
 
     def call(self, method: str, **args: object) -> object:
         """Call any method of the contract and give its plain result; None means left out.
@@ -94,6 +99,27 @@ class AccessClient:
             AccessError, OSError: as for :meth:`call`.
         """
         return contract.typed(self.call(method.name, **args), method.result)
+
+    def ask_with(self, method: Method[Any, Result], body: bytes | HasDescriptor, **args: object) -> Result:
+        """Call a method that takes a message: inline, as a descriptor, or in pieces, whatever is cheapest.
+
+        Raises:
+            AccessError, OSError: as for :meth:`call`.
+        """
+        if isinstance(body, bytes) and len(body) <= INLINE_OCTETS:
+            return self.ask(method, **args, body=body)
+        if not isinstance(body, bytes) and "fd-upload" in self._features:
+            call_id = self._send(method.name, args | {"as": "fd"}, descriptor=body.fileno())
+            return contract.typed(self._wait(call_id)[0], method.result)
+        handle = self.ask(entries.MESSAGE_STAGE).handle
+        try:
+            offset = 0
+            for piece in pieces_of(body):
+                offset = self.ask(entries.MESSAGE_WRITE, handle=handle, offset=offset, data=piece).octets
+            return self.ask(method, **args, staged=handle)
+        except AccessError:
+            self.ask(entries.MESSAGE_DISCARD, handle=handle)
+            raise
 
     def login(self, user: str, password: str, *, service: str, client_address: str | None = None) -> "Session":
         """Open a session.
@@ -150,10 +176,11 @@ class AccessClient:
     def _exchange(self, method: str, args: dict[str, object]) -> tuple[object, int | None]:
         return self._wait(self._send(method, args))
 
-    def _send(self, method: str, args: dict[str, object]) -> int:
+    def _send(self, method: str, args: dict[str, object], *, descriptor: int | None = None) -> int:
         call_id, octets = self._conversation.call(method, args)
         try:
-            self._socket.sendall(octets)
+            sent = 0 if descriptor is None else socket.send_fds(self._socket, [octets], [descriptor])
+            self._socket.sendall(octets[sent:])
         except OSError:
             # Perhaps a part of the frame is on its way, and nothing can follow half a frame.
             self.close()
@@ -248,6 +275,11 @@ class Session(Changing):
 
     def _ask(self, method: Method[Any, Result], folder: str | None, **args: object) -> Result:
         return self.client.ask(method, **self._in(folder), **args)
+
+    def _ask_with(
+        self, method: Method[Any, Result], body: bytes | HasDescriptor, folder: str, **args: object
+    ) -> Result:
+        return self.client.ask_with(method, body, **self._in(folder), **args)
 
     def _pages(self, folder: str, **args: object) -> Iterator[ListResult]:
         return self.client.pages(**self._in(folder), **args)

@@ -74,6 +74,14 @@ class StagedMessage(Protocol):
         """
         ...
 
+    def chunks(self) -> Iterator[bytes]:
+        """Give back what was written so far, as it would be stored, in pieces.
+
+        Raises:
+            StoreError: the message is lost, or the disk refuses.
+        """
+        ...
+
     def discard(self) -> None:
         """Give up what was staged and free its space; harmless to repeat, also after delivery."""
         ...

@@ -62,6 +62,9 @@ class _Staged:
             raise StoreUnavailable("the staged message is lost")
         return b"".join(self._pieces)
 
+    def chunks(self) -> Iterator[bytes]:
+        yield self.content()
+
     def discard(self) -> None:
         self._is_discarded = True
         self._pieces.clear()

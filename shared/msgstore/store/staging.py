@@ -6,6 +6,7 @@ staging directory, which :func:`sweep` clears of what a crash left there.
 """
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Literal, Self
@@ -93,6 +94,16 @@ class StagedFile:
         if self._converts:
             octets, self._held_cr = to_lf(octets, held_cr=self._held_cr)
         self._keep(octets)
+
+    def chunks(self) -> Iterator[bytes]:
+        """Give back what was written so far, in pieces; see the interface."""
+        if self._is_lost:
+            raise StoreUnavailable("the staged message is lost")
+        self._flush()
+        offset = 0
+        while piece := self._piece(offset):
+            yield piece
+            offset += len(piece)
 
     def prepare(self, *, modified_seconds: float | None) -> int:
         """Write everything and set the time, None for now; give the descriptor, which stays ours and is to be synced.
@@ -201,6 +212,12 @@ class StagedFile:
 
     def __del__(self) -> None:
         self.discard()
+
+    def _piece(self, offset: int) -> bytes:
+        try:
+            return os.pread(self._fd, COPY_OCTETS, offset)
+        except OSError as error:
+            raise store_error_from(error) from error
 
     def _keep(self, octets: bytes) -> None:
         if not octets:

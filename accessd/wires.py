@@ -1,0 +1,161 @@
+"""The two ends of a connection's socket: octets and descriptors in, octets and descriptors out."""
+
+import asyncio
+import os
+import socket
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from msgstore.access.frames import FrameRefused
+from msgstore.access.sync import receive_from
+
+__all__ = ["Inbox", "Outbox"]
+
+_STALL_SECONDS: Final = 60.0
+"""A peer that takes nothing for so long is gone."""
+
+_OUTBOX_LIMIT_OCTETS: Final = 1024 * 1024
+"""Above this nothing more is read from a peer that does not read."""
+
+_GATHER_OCTETS: Final = 256 * 1024
+
+
+class Inbox:
+    """Reads octets, and the descriptors that came with them, which wait here for the request that names them."""
+
+    def __init__(self, connected: socket.socket, *, allows: Callable[[], bool]) -> None:
+        self._socket = connected
+        self._allows = allows
+        """Whether the peer may send descriptors."""
+
+        self._descriptors: deque[int] = deque()
+
+    async def receive(self, *, is_within_object: bool) -> bytes:
+        """Read once; empty octets are the end.
+
+        Raises:
+            FrameRefused: a descriptor came uncalled for; it is closed.
+            OSError: the connection failed.
+        """
+        # Every request that has come is taken by now, so what is left can belong to half an object alone.
+        if len(self._descriptors) > is_within_object:
+            raise FrameRefused("a descriptor that no request names")
+        while True:
+            try:
+                octets, found = receive_from(self._socket)
+            except (BlockingIOError, InterruptedError):
+                await _ready(self._socket, asyncio.get_running_loop(), to_write=False)
+                continue
+            self._descriptors.extend(found)
+            if found and not self._allows():
+                raise FrameRefused("descriptors were not agreed on in rpc.hello")
+            return octets
+
+    def take(self) -> int | None:
+        """Give the descriptor of the next request that names one; it is the caller's now."""
+        return self._descriptors.popleft() if self._descriptors else None
+
+    def drop(self) -> None:
+        """Close what no request has named."""
+        while self._descriptors:
+            os.close(self._descriptors.popleft())
+
+
+class Outbox:
+    """Frames that wait to be sent, some with a descriptor; the writer is the only one that sends."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self._waiting: deque[tuple[bytes, int | None]] = deque()
+        self._octets = 0
+        self._more = asyncio.Event()
+        self._closed = False
+        self.on_progress: Callable[[], None] = lambda: None
+        """Called when something has left."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the peer does not read as fast as it asks."""
+        return self._octets > _OUTBOX_LIMIT_OCTETS
+
+    def put(self, octets: bytes, descriptor: int | None = None) -> None:
+        """Queue a frame; the descriptor is the outbox's from here on."""
+        if self._closed:
+            if descriptor is not None:
+                os.close(descriptor)
+            return
+        self._waiting.append((octets, descriptor))
+        self._octets += len(octets)
+        self._more.set()
+
+    def finish(self) -> None:
+        """Let :meth:`send_all` return once everything has left."""
+        self._closed = True
+        self._more.set()
+
+    def drop(self) -> None:
+        """Close what was never sent."""
+        self._closed = True
+        for _, descriptor in self._waiting:
+            if descriptor is not None:
+                os.close(descriptor)
+        self._waiting.clear()
+
+    async def send_all(self) -> None:
+        """Send until finished.
+
+        Raises:
+            OSError, TimeoutError: the peer is gone.
+        """
+        while True:
+            await self._more.wait()
+            while self._waiting:
+                octets, descriptor = self._next()
+                async with asyncio.timeout(_STALL_SECONDS):
+                    if descriptor is None:
+                        await asyncio.get_running_loop().sock_sendall(self._socket, octets)
+                    else:
+                        await self._send_with(octets, descriptor)
+                self._octets -= len(octets)
+                self.on_progress()
+            self._more.clear()
+            if self._closed:
+                return
+
+    def _next(self) -> tuple[bytes, int | None]:
+        octets, descriptor = self._waiting.popleft()
+        if descriptor is not None or not self._waiting or len(octets) > _GATHER_OCTETS:
+            return octets, descriptor
+        parts, total = [octets], len(octets)
+        while self._waiting and self._waiting[0][1] is None and total + len(self._waiting[0][0]) <= _GATHER_OCTETS:
+            part, _ = self._waiting.popleft()
+            parts.append(part)
+            total += len(part)
+        return b"".join(parts), None
+
+    async def _send_with(self, octets: bytes, descriptor: int) -> None:
+        """Send a frame and its descriptor in a call that nothing else shares. unix(7), SCM_RIGHTS."""
+        try:
+            while True:
+                try:
+                    sent = socket.send_fds(self._socket, [octets], [descriptor])
+                    break
+                except BlockingIOError:
+                    await _ready(self._socket, asyncio.get_running_loop(), to_write=True)
+        finally:
+            os.close(descriptor)
+        if sent < len(octets):
+            await asyncio.get_running_loop().sock_sendall(self._socket, octets[sent:])
+
+
+async def _ready(connected: socket.socket, loop: asyncio.AbstractEventLoop, *, to_write: bool) -> None:
+    """Wait until the socket can be read or written."""
+    ready = asyncio.Event()
+    number = connected.fileno()
+    begin, end = (loop.add_writer, loop.remove_writer) if to_write else (loop.add_reader, loop.remove_reader)
+    begin(number, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        end(number)
