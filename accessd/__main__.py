@@ -142,6 +142,8 @@ class _Worker:
             self._settings.access,
             store=parts.store,
             auth=parts.auth,
+            agent=parts.agent,
+            requests=parts.requests,
             offload=self._offload,
             passwords=self._passwords,
             clock=CLOCK,

@@ -18,8 +18,9 @@ from msgstore.access.contract import Checked
 from msgstore.access.frames import Request
 from msgstore.access.shapes import Limits, SaslStartArgs
 from msgstore.config.schema import RoleName
-from msgstore.model.interfaces import AuthProvider, Clock, MessageStore
+from msgstore.model.interfaces import AuthProvider, Clock, DeliveryAgent, MessageStore
 from msgstore.service.offload import Offload
+from msgstore.store.requests import RequestLog
 
 __all__ = ["AccessCounters", "Call", "Caller", "LoginRules", "NoCounters", "Services", "begin"]
 
@@ -90,6 +91,12 @@ class Services:
 
     store: MessageStore
     auth: AuthProvider
+    agent: DeliveryAgent | None
+    """Takes messages for delivery; None where no mail is delivered."""
+
+    requests: RequestLog
+    """Which writes were done under an id of the client."""
+
     offload: Offload
     passwords: Offload
     """Password checks cost 64 MiB each, so they have threads of their own."""

@@ -3,14 +3,30 @@
 To add one: an entry in ``msgstore.access.entries`` and a function under ``@serves``.
 """
 
-from accessd import change_methods, folder_changes, folder_methods, message_methods, rpc_methods, upload_methods
+from accessd import (
+    change_methods,
+    deliver_methods,
+    folder_changes,
+    folder_methods,
+    message_methods,
+    rpc_methods,
+    upload_methods,
+)
 from accessd.calls import Call
+from accessd.repeats import once
 from accessd.serving import SERVED
-from msgstore.access import contract
 
 __all__ = ["SERVED", "answer"]
 
-_MODULES = (change_methods, folder_changes, folder_methods, message_methods, rpc_methods, upload_methods)
+_MODULES = (
+    change_methods,
+    deliver_methods,
+    folder_changes,
+    folder_methods,
+    message_methods,
+    rpc_methods,
+    upload_methods,
+)
 """Imported for what they enter."""
 
 
@@ -22,4 +38,4 @@ async def answer(call: Call) -> object:
     """
     if call.turn is not None:
         await call.turn.come()
-    return contract.plain(await SERVED[call.checked.method.name](call, call.checked.args))
+    return await once(call, lambda: SERVED[call.checked.method.name](call, call.checked.args))

@@ -17,8 +17,9 @@ from msgstore.access.frames import Request
 from msgstore.access.shapes import Limits
 from msgstore.config.schema import AccessSettings
 from msgstore.model.errors import Overloaded
-from msgstore.model.interfaces import AuthProvider, Clock, MessageStore, StagedMessage
+from msgstore.model.interfaces import AuthProvider, Clock, DeliveryAgent, MessageStore, StagedMessage
 from msgstore.service.offload import Offload
+from msgstore.store.requests import RequestLog
 from msgstore.telemetry.log import logger
 
 __all__ = ["AccessServer"]
@@ -38,6 +39,8 @@ class AccessServer:
         *,
         store: MessageStore,
         auth: AuthProvider,
+        agent: DeliveryAgent | None = None,
+        requests: RequestLog | None = None,
         offload: Offload,
         passwords: Offload,
         clock: Clock,
@@ -55,6 +58,8 @@ class AccessServer:
         self._services = Services(
             store=store,
             auth=auth,
+            agent=agent,
+            requests=RequestLog(":memory:", clock=clock) if requests is None else requests,
             offload=offload,
             passwords=passwords,
             clock=clock,

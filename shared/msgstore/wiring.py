@@ -21,6 +21,7 @@ from msgstore.model.interfaces import AuthProvider, DeliveryAgent, MessageStore
 from msgstore.store.maildir.layout import Layout
 from msgstore.store.maildir.store import MaildirStore
 from msgstore.store.memory import MemoryStore
+from msgstore.store.requests import RequestLog
 from msgstore.telemetry.counters import AccessEvents, DeliveryEvents
 from msgstore.telemetry.log import logger
 from msgstore.telemetry.metrics import Metrics
@@ -53,6 +54,9 @@ CLOCK: Final = SystemClock()
 
 log = logger(__name__)
 
+REQUESTS_FILE: Final = ".msgstore-requests"
+"""In the data directory; what was written under an id of the client during the last day."""
+
 _LAYOUT_SECONDS: Final = 1.0
 
 
@@ -81,6 +85,8 @@ class AccessParts:
 
     auth: AuthProvider
     store: MessageStore
+    agent: DeliveryAgent
+    requests: RequestLog
     directory: Directory
     metrics: Metrics
     events: AccessEvents
@@ -91,6 +97,7 @@ class AccessParts:
 
     def close(self) -> None:
         """Give back descriptors and files."""
+        self.requests.close()
         self.store.close()
 
 
@@ -144,14 +151,7 @@ def build_delivery(settings: Settings) -> DeliveryParts:
     store = build_store(settings, directory)
     metrics = Metrics(service="lmtpd")
     metrics.set_domains(directory.domains.names())
-    agent = Agent(
-        store=store,
-        resolver=Resolver(directory),
-        routing=DetailFilter(store),
-        counter=metrics,
-        clock=CLOCK,
-        hostname=host_name(settings),
-    )
+    agent = _build_agent(settings, directory, store, metrics)
     return DeliveryParts(agent=agent, store=store, directory=directory, metrics=metrics, events=DeliveryEvents(metrics))
 
 
@@ -169,12 +169,30 @@ def build_access(settings: Settings) -> AccessParts:
     auth = PasswordProvider(
         directory, Throttle(limits, CLOCK), profile=PROFILES[settings.auth.hash_profile], counter=metrics
     )
+    store = build_store(settings, directory)
+    remembers_on_disk = settings.store.backend != "memory"
     return AccessParts(
         auth=auth,
-        store=build_store(settings, directory),
+        store=store,
+        agent=_build_agent(settings, directory, store, metrics),
+        requests=RequestLog(
+            os.path.join(settings.data_dir, REQUESTS_FILE) if remembers_on_disk else ":memory:",  # noqa: PTH118
+            clock=CLOCK,
+        ),
         directory=directory,
         metrics=metrics,
         events=AccessEvents(metrics),
+    )
+
+
+def _build_agent(settings: Settings, directory: Directory, store: MessageStore, metrics: Metrics) -> DeliveryAgent:
+    return Agent(
+        store=store,
+        resolver=Resolver(directory),
+        routing=DetailFilter(store),
+        counter=metrics,
+        clock=CLOCK,
+        hostname=host_name(settings),
     )
 
 

@@ -9,12 +9,20 @@ import pytest
 
 from msgstore.access.aio import AccessClient, Session
 from msgstore.access.codes import AccessError
+from msgstore.auth.directory import Directory
+from msgstore.auth.domains import Domains
+from msgstore.config.loader import settings_from
+from msgstore.delivery.agent import Agent
+from msgstore.delivery.filter import DetailFilter
+from msgstore.delivery.resolve import Resolver
 from msgstore.model.folder import FolderName
 from msgstore.model.interfaces import Filing, MessageStore
+from msgstore.store.clock import SystemClock
+from msgstore.store.requests import RequestLog
 from tests.accessd.test_real_stores import made, served
 from tests.accessd_room import ALICE
 
-__all__ = ["KINDS", "TEXT", "Mailroom", "code_from", "mailroom"]
+__all__ = ["KINDS", "TEXT", "Mailroom", "agent_for", "code_from", "mailroom"]
 
 KINDS = ["memory", "maildir"]
 TEXT = b"Subject: hi\r\n\r\nbody\r\n"
@@ -53,11 +61,37 @@ async def mailroom(tmp_path: Path, kind: str) -> AsyncGenerator[Mailroom, None]:
     store = made(kind, tmp_path / "mail")
     store.create_mailbox(ALICE)
     store.folders(ALICE).create(FolderName.parse("Work"))
-    async with served(store, tmp_path / "sock") as path, AsyncExitStack() as stack:
+    requests = RequestLog(str(tmp_path / "requests"), clock=SystemClock())
+    agent = agent_for(tmp_path / "house", store)
+    async with (
+        served(store, tmp_path / "sock", agent=agent, requests=requests) as path,
+        AsyncExitStack() as stack,
+    ):
         client = await stack.enter_async_context(AccessClient.connect(path))
         session = await client.login(str(ALICE), "secret", service="imap")
         yield Mailroom(path=path, store=store, stack=stack, session=session)
+    requests.close()
     store.close()
+
+
+class _Uncounted:
+    def count_delivery(self, *, domain: str, status: str, seconds: float, octets: int) -> None:
+        del domain, status, seconds, octets
+
+
+def agent_for(house: Path, store: MessageStore) -> Agent:
+    """Deliver to alice and bob of example.org."""
+    (house / "example.org").mkdir(parents=True, exist_ok=True)
+    (house / "example.org" / "passwd").write_text("alice:h:alice\nbob:h:bob\n")
+    settings = settings_from({"data_dir": str(house)})
+    return Agent(
+        store=store,
+        resolver=Resolver(Directory(settings, Domains(settings))),
+        routing=DetailFilter(store),
+        counter=_Uncounted(),
+        clock=SystemClock(),
+        hostname="store.example.org",
+    )
 
 
 def code_from(refused: "pytest.ExceptionInfo[AccessError]") -> tuple[str, str | None]:

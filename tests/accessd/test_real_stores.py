@@ -14,12 +14,13 @@ from msgstore.access.codes import AccessError
 from msgstore.access.sync import AccessClient
 from msgstore.config.schema import AccessSettings
 from msgstore.model.folder import INBOX
-from msgstore.model.interfaces import Filing, MessageStore
+from msgstore.model.interfaces import DeliveryAgent, Filing, MessageStore
 from msgstore.service.offload import Offload
 from msgstore.store.clock import SystemClock
 from msgstore.store.maildir.layout import Layout
 from msgstore.store.maildir.store import MaildirStore
 from msgstore.store.memory import MemoryStore
+from msgstore.store.requests import RequestLog
 from tests.accessd_room import ALICE, ANYBODY, Doorman, HandClock, Tally
 
 USER = str(ALICE)
@@ -41,12 +42,16 @@ def deliver(store: MessageStore, *texts: bytes) -> None:
 
 
 @asynccontextmanager
-async def served(store: MessageStore, path: Path) -> AsyncGenerator[str]:
+async def served(
+    store: MessageStore, path: Path, *, agent: DeliveryAgent | None = None, requests: RequestLog | None = None
+) -> AsyncGenerator[str]:
     offload, passwords = Offload(4, 64), Offload(1, 8)
     server = AccessServer(
         AccessSettings(grace_seconds=0.5),
         store=store,
         auth=Doorman(),
+        agent=agent,
+        requests=requests,
         offload=offload,
         passwords=passwords,
         clock=HandClock(),

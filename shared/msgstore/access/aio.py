@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal, Self, TypeVar
 
@@ -16,7 +16,7 @@ from msgstore.access import contract, entries
 from msgstore.access.aio_body import Body
 from msgstore.access.aio_changes import Changing
 from msgstore.access.bodies import pieces_of
-from msgstore.access.bodyshapes import INLINE_OCTETS, HasDescriptor
+from msgstore.access.bodyshapes import INLINE_OCTETS, DeliverResult, HasDescriptor
 from msgstore.access.codes import AccessError
 from msgstore.access.conversation import Answer, Conversation, Told
 from msgstore.access.entries import Method
@@ -144,6 +144,27 @@ class AccessClient:
             entries.AUTH_LOGIN, user=user, password=password, service=service, client_address=client_address
         )
         return Session(self, opened)
+
+    async def deliver(
+        self,
+        body: bytes | HasDescriptor,
+        *recipients: str,
+        reverse_path: str | None,
+        client: Mapping[str, str] | None = None,
+        **more: object,
+    ) -> DeliverResult:
+        """Hand a message over for delivery, as LMTP does; one result per recipient in the order given.
+
+        ``reverse_path`` None is the null path; ``more`` is what else the method takes.
+        """
+        return await self.ask_with(
+            entries.DELIVER_MESSAGE,
+            body,
+            recipients=[{"forward_path": recipient} for recipient in recipients],
+            reverse_path=reverse_path,
+            client=dict(client or {}),
+            **more,
+        )
 
     async def retrieve(self, **args: object) -> "Body":
         """Call ``message.retrieve`` and keep a descriptor that comes with it."""

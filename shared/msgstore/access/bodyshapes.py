@@ -94,7 +94,7 @@ class AppendResult(Struct, kw_only=True, frozen=True):
     modseq: int
 
 
-class RecipientShape(Struct, kw_only=True, frozen=True, omit_defaults=True):
+class RecipientShape(Struct, kw_only=True, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """One RCPT. RFC 3461 §4."""
 
     forward_path: Short
@@ -102,7 +102,7 @@ class RecipientShape(Struct, kw_only=True, frozen=True, omit_defaults=True):
     notify: tuple[Literal["NEVER", "SUCCESS", "FAILURE", "DELAY"], ...] | None = None
 
 
-class RelayClient(Struct, kw_only=True, frozen=True, omit_defaults=True):
+class RelayClient(Struct, kw_only=True, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """Whom the relay has the message from."""
 
     address: Short | None = None
@@ -110,17 +110,16 @@ class RelayClient(Struct, kw_only=True, frozen=True, omit_defaults=True):
     helo: Short | None = None
 
 
-class RelaySpam(Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """What a scanner said; ``headers`` are lines it wants to be seen, kept for scripts."""
+class RelaySpam(Struct, kw_only=True, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What a scanner said."""
 
     is_spam: bool
     score: float
     checker: Short | None = None
     action: Short | None = None
-    headers: dict[str, str] | None = None
 
 
-class RelayEncryption(Struct, kw_only=True, frozen=True):
+class RelayEncryption(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """How the relay sealed the message."""
 
     algorithm: Short

@@ -54,6 +54,9 @@ class Method(Generic[Args, Result]):
     """Whether a message comes with it, perhaps as a descriptor: it has the time of a delivery, and once it has come
     whole the end of the connection does not stop it."""
 
+    is_remembered: bool = False
+    """Whether it is done once for each ``_request_id``."""
+
     since: int = PROTO
 
 
@@ -114,6 +117,7 @@ FOLDER_CREATE: Final = Method(
     roles=_IMAP,
     changes=True,
     idempotent=False,
+    is_remembered=True,
 )
 FOLDER_DELETE: Final = Method(
     name="folder.delete",
@@ -122,6 +126,7 @@ FOLDER_DELETE: Final = Method(
     roles=_IMAP,
     changes=True,
     idempotent=False,
+    is_remembered=True,
 )
 FOLDER_RENAME: Final = Method(
     name="folder.rename",
@@ -130,6 +135,7 @@ FOLDER_RENAME: Final = Method(
     roles=_IMAP,
     changes=True,
     idempotent=False,
+    is_remembered=True,
 )
 FOLDER_SUBSCRIBE: Final = Method(
     name="folder.subscribe", args=mailshapes.FolderArgs, result=shapes.Nothing, roles=_IMAP, changes=True
@@ -177,6 +183,7 @@ MESSAGE_EXPUNGE: Final = Method(
     roles=_MAIL,
     changes=True,
     positional=("mailbox",),
+    is_remembered=True,
 )
 MESSAGE_SET_FLAGS: Final = Method(
     name="message.set_flags",
@@ -184,6 +191,7 @@ MESSAGE_SET_FLAGS: Final = Method(
     result=changeshapes.SetFlagsResult,
     roles=_IMAP,
     changes=True,
+    is_remembered=True,
 )
 MESSAGE_COPY: Final = Method(
     name="message.copy",
@@ -192,6 +200,7 @@ MESSAGE_COPY: Final = Method(
     roles=_IMAP,
     changes=True,
     idempotent=False,
+    is_remembered=True,
 )
 MESSAGE_MOVE: Final = Method(
     name="message.move",
@@ -200,6 +209,7 @@ MESSAGE_MOVE: Final = Method(
     roles=_IMAP,
     changes=True,
     idempotent=False,
+    is_remembered=True,
 )
 MESSAGE_STAGE: Final = Method(
     name="message.stage", args=bodyshapes.StageArgs, result=bodyshapes.StageResult, roles=_UPLOAD, idempotent=False
@@ -218,6 +228,16 @@ MESSAGE_APPEND: Final = Method(
     changes=True,
     idempotent=False,
     takes_body=True,
+    is_remembered=True,
+)
+DELIVER_MESSAGE: Final = Method(
+    name="deliver.message",
+    args=bodyshapes.DeliverArgs,
+    result=bodyshapes.DeliverResult,
+    roles=_SMTP,
+    idempotent=False,
+    takes_body=True,
+    is_remembered=True,
 )
 
 

@@ -6,13 +6,13 @@ One thread at a time uses a client.  The same names as in ``aio``, without ``awa
 import array
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar
 
 from msgstore.access import contract, entries
 from msgstore.access.bodies import pieces_of
-from msgstore.access.bodyshapes import INLINE_OCTETS, HasDescriptor
+from msgstore.access.bodyshapes import INLINE_OCTETS, DeliverResult, HasDescriptor
 from msgstore.access.codes import AccessError
 from msgstore.access.conversation import Answer, Conversation, Told
 from msgstore.access.entries import Method
@@ -147,6 +147,27 @@ class AccessClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def deliver(
+        self,
+        body: bytes | HasDescriptor,
+        *recipients: str,
+        reverse_path: str | None,
+        client: Mapping[str, str] | None = None,
+        **more: object,
+    ) -> DeliverResult:
+        """Hand a message over for delivery, as LMTP does; one result per recipient in the order given.
+
+        ``reverse_path`` None is the null path; ``more`` is what else the method takes.
+        """
+        return self.ask_with(
+            entries.DELIVER_MESSAGE,
+            body,
+            recipients=[{"forward_path": recipient} for recipient in recipients],
+            reverse_path=reverse_path,
+            client=dict(client or {}),
+            **more,
+        )
 
     def retrieve(self, **args: object) -> "Body":
         """Call ``message.retrieve`` and keep a descriptor that comes with it."""
