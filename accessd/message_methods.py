@@ -18,10 +18,6 @@ from msgstore.model.message import DELETED, Uid, as_uid
 __all__: list[str] = []
 
 
-__all__: list[str] = []
-"""Everything here is entered by name."""
-
-
 @serves(entries.MESSAGE_LIST)
 async def _list(call: Call, args: m.ListArgs) -> m.ListResult:
     target = mail.target_of(call, args)
