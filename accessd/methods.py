@@ -10,6 +10,7 @@ from accessd import (
     folder_methods,
     message_methods,
     rpc_methods,
+    search_methods,
     upload_methods,
 )
 from accessd.calls import Call
@@ -25,6 +26,7 @@ _MODULES = (
     folder_methods,
     message_methods,
     rpc_methods,
+    search_methods,
     upload_methods,
 )
 """Imported for what they enter."""

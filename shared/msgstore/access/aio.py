@@ -33,6 +33,7 @@ from msgstore.access.mailshapes import (
     UndeleteResult,
 )
 from msgstore.access.rows import MessageRow, rows_of
+from msgstore.access.searchshapes import SearchHit
 from msgstore.access.shapes import HelloResult, LoginResult
 from msgstore.access.sync import receive_from
 
@@ -350,6 +351,16 @@ class Session(Changing):
     ) -> ExpungeResult:
         """Remove for good what this session marked, or what is flagged; no more than the uids where some are named."""
         return await self._ask(entries.MESSAGE_EXPUNGE, folder, which=which, uids=uids or None)
+
+    async def search(self, folder: str = "INBOX", **conditions: object) -> tuple[SearchHit, ...]:
+        """Give every message that meets the conditions, page by page; :class:`SearchArgs` names them."""
+        hits: list[SearchHit] = []
+        while True:
+            page = await self.client.ask(entries.MESSAGE_SEARCH, **self._in(folder), **conditions)
+            hits += page.hits
+            if page.next_uid is None:
+                return tuple(hits)
+            conditions["after_uid"] = page.next_uid
 
     async def _ask(self, method: Method[Any, Result], folder: str | None, **args: object) -> Result:
         return await self.client.ask(method, **self._in(folder), **args)

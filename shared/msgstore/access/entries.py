@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 
-from msgstore.access import bodyshapes, changeshapes, mailshapes, shapes
+from msgstore.access import bodyshapes, changeshapes, mailshapes, searchshapes, shapes
 
 __all__ = ["PROTO", "Method", "entries"]
 
@@ -238,6 +238,9 @@ DELIVER_MESSAGE: Final = Method(
     idempotent=False,
     takes_body=True,
     is_remembered=True,
+)
+MESSAGE_SEARCH: Final = Method(
+    name="message.search", args=searchshapes.SearchArgs, result=searchshapes.SearchResult, roles=_IMAP
 )
 
 

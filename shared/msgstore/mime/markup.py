@@ -20,7 +20,9 @@ _MARKUP: Final = re.compile(
     r"|<[!?][^>]*(?:>|\Z)",
     re.IGNORECASE | re.DOTALL,
 )
-_ENTITY: Final = re.compile(r"&(?:#[0-9]{1,7}(?![0-9])|#[xX][0-9A-Fa-f]{1,6}(?![0-9A-Fa-f])|[A-Za-z][A-Za-z0-9]{1,31});?")
+_ENTITY: Final = re.compile(
+    r"&(?:#[0-9]{1,7}(?![0-9])|#[xX][0-9A-Fa-f]{1,6}(?![0-9A-Fa-f])|[A-Za-z][A-Za-z0-9]{1,31});?"
+)
 _INLINE: Final = re.compile(
     r"a|abbr|b|bd[io]|big|cite|code|del|dfn|em|font|i|ins|kbd|mark|q|s|samp|small|span|strike|strong|sub|sup|tt|u|var|wbr",
     re.IGNORECASE,
