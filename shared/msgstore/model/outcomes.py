@@ -1,6 +1,6 @@
 """What changes to a folder answer, and what happened in it since."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Literal
 
@@ -155,3 +155,5 @@ class Usage:
 
     octets: int
     messages: int
+    is_sure: bool = field(default=True, compare=False)
+    """False where something was added to an earlier count, or that is old; :meth:`MessageStore.recount` is sure."""

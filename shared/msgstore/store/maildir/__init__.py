@@ -10,6 +10,7 @@ On disk::
         dovecot-uidvalidity[.<8 hex>]     highest UIDVALIDITY given out in the mailbox
         msgstore-index                    counts, sizes, MODSEQ, tombstones of all folders; may be removed at any time
         msgstore.json                     special uses that are not the default ones
+        maildirsize                       what the mailbox holds; shared with other programs, may be removed at any time
         subscriptions                     as Dovecot keeps them
         .Folder.Sub/                      a folder, laid out like INBOX
     .msgstore-uidvalidity[.<8 hex>]       beside the mailboxes: the highest UIDVALIDITY of those that were removed

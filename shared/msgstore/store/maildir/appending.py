@@ -19,6 +19,7 @@ from msgstore.store.maildir.deliver import NAME_TRIES, give_name, needs_copy
 from msgstore.store.maildir.index import Index
 from msgstore.store.maildir.keywordfile import Spelling, spell, write_extra
 from msgstore.store.maildir.names import flags_of, with_flags
+from msgstore.store.maildir.quotafile import QuotaFile
 from msgstore.store.maildir.reading import TRIES, Reading
 from msgstore.store.maildir.rows import CUR, NOWHERE, FolderRow, MessageRow
 from msgstore.store.maildir.uidlist import UidRecord
@@ -62,7 +63,9 @@ class Appending:
                 (uid,), row = self._adopt(index, row, fd, linked)
                 return Appended(uid=uid, uidvalidity=row.uidvalidity, modseq=row.modseq)
 
-        return self._undoing(linked, lambda: self._target.run(act))
+        result = self._undoing(linked, lambda: self._target.run(act))
+        self._count(linked)
+        return result
 
     def copy_from(self, source: Reading, uids: Sequence[Uid], *, keeps_names: bool) -> Copied:
         """Give messages of another folder a name here too, all or none; see the interface.
@@ -86,7 +89,17 @@ class Appending:
                 from_uids = tuple(Uid(uid) for uid in origins)
                 return Copied(uidvalidity=row.uidvalidity, from_uids=from_uids, to_uids=new)
 
-        return self._undoing(linked, lambda: self._target.run(act))
+        result = self._undoing(linked, lambda: self._target.run(act))
+        self._count(linked)
+        return result
+
+    def _count(self, arrivals: Sequence[_Arrival]) -> None:
+        file = QuotaFile(self._house, self._house.box_of(self._target.mailbox))
+        sizes = [one.wire_octets for one in arrivals]
+        if None in sizes:
+            file.drop()
+        elif sizes:
+            file.add(octets=sum(size or 0 for size in sizes), messages=len(sizes))
 
     def _bring_up(self, index: Index) -> FolderRow:
         return self._target.ledger.bring_up(index, self._target.name)

@@ -14,6 +14,7 @@ from msgstore.store.maildir.cells import keywords_of
 from msgstore.store.maildir.index import Index
 from msgstore.store.maildir.keywordfile import Spelling, spell, write_extra
 from msgstore.store.maildir.names import flags_of, keyword_letters_of, with_flags
+from msgstore.store.maildir.quotafile import QuotaFile
 from msgstore.store.maildir.reading import TRIES, Reading, removed_place
 from msgstore.store.maildir.rows import CUR, NEW, NOWHERE, FolderRow, MessageRow
 from msgstore.store.maildir.stamps import Stamps
@@ -217,7 +218,16 @@ class Changing:
             with self._reading.house.directories.lease(self._folder()) as fd:
                 note_own_change(self._reading, fd, row)
             index.save_folder(row)
+            self._count(removed)
         return row
+
+    def _count(self, removed: Sequence[MessageRow]) -> None:
+        file = QuotaFile(self._reading.house, self._reading.house.box_of(self._reading.mailbox))
+        sizes = [one.wire_octets for one in removed]
+        if None in sizes:
+            file.drop()
+        else:
+            file.add(octets=-sum(size or 0 for size in sizes), messages=-len(sizes))
 
     def _folder(self) -> tuple[str, tuple[str, ...]]:
         return self._reading.house.place_of(self._reading.mailbox, self._reading.name)

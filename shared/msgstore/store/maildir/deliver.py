@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from msgstore.model.address import MailboxId
 from msgstore.model.errors import FolderNotFound, MsgstoreError, StoreUnavailable, store_error_from
-from msgstore.model.folder import FolderName
+from msgstore.model.folder import INBOX, FolderName
 from msgstore.model.interfaces import Clock, Filing, Wait
 from msgstore.model.result import Filed
 from msgstore.store.directories import Directories, OpenDirectory, Place
@@ -23,6 +23,7 @@ from msgstore.store.disk import Disk
 from msgstore.store.maildir.keywordfile import Spelling, spell, write_extra
 from msgstore.store.maildir.lock import DotLock
 from msgstore.store.maildir.names import NameSource, with_flags
+from msgstore.store.maildir.quotafile import QuotaFile
 from msgstore.store.staging import StagedFile, StagingArea
 from msgstore.store.syncs import Sync
 
@@ -116,6 +117,10 @@ class Courier:
             if where not in links:
                 links[where] = self._try_link(filing, date)
         outcomes = yield from self._sync([link for link in links.values() if isinstance(link, _Link)])
+        for (mailbox, _), link in links.items():
+            if isinstance(link, _Link) and outcomes[link.place] is None:
+                box = self._house.place_of(mailbox, INBOX)
+                QuotaFile(self._house, box).add(octets=self._staged.wire_octets, messages=1)
         for filing in filings:
             link = links[filing.mailbox, filing.folder]
             outcome = outcomes[link.place] if isinstance(link, _Link) else link

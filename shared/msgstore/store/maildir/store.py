@@ -29,6 +29,7 @@ from msgstore.store.maildir.layout import Layout
 from msgstore.store.maildir.ledger import Ledger, Ledgers
 from msgstore.store.maildir.lock import DotLock
 from msgstore.store.maildir.names import NameSource
+from msgstore.store.maildir.quotafile import QuotaFile
 from msgstore.store.maildir.reading import Reading
 from msgstore.store.maildir.removed import RemovedMail
 from msgstore.store.maildir.restoring import begin_restored
@@ -200,11 +201,12 @@ class MaildirStore:
         settle(self.disk, waits)
 
     def usage(self, mailbox: MailboxId) -> Usage:
-        """Say what the mailbox holds."""
-        return self.recount(mailbox)
+        """Say what the mailbox holds: what ``maildirsize`` says, or a new count."""
+        self._require(mailbox)
+        return QuotaFile(self, self._box(mailbox)).read() or self.recount(mailbox)
 
     def recount(self, mailbox: MailboxId) -> Usage:
-        """Count every folder."""
+        """Count every folder and note the sum in ``maildirsize``."""
         octets = messages = 0
         for info in self.folders(mailbox).list():
             try:
@@ -212,7 +214,9 @@ class MaildirStore:
             except FolderNotFound:
                 continue
             octets, messages = octets + status.octets, messages + status.messages
-        return Usage(octets=octets, messages=messages)
+        usage = Usage(octets=octets, messages=messages)
+        QuotaFile(self, self._box(mailbox)).write(usage)
+        return usage
 
     def removed(self, mailbox: MailboxId) -> tuple[Removed, ...]:
         """Give what can still be brought back."""

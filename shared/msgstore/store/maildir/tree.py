@@ -29,6 +29,7 @@ from msgstore.store.maildir.folders import (
     parse_subscriptions,
 )
 from msgstore.store.maildir.ledger import Ledger
+from msgstore.store.maildir.quotafile import QuotaFile
 
 __all__ = ["TRASH_PREFIX", "MaildirTree", "TreeHouse"]
 
@@ -138,6 +139,7 @@ class MaildirTree:
             if name in uses:
                 self._keep_special_uses(box_fd, {one: use for one, use in uses.items() if one != name})
             self._house.disk.remove_tree(box_fd, trash)
+        QuotaFile(self._house, self._house.box_of(self.mailbox)).drop()
 
     def rename(self, name: FolderName, to: FolderName) -> None:
         """Give a folder and those below it other names; INBOX stays and is emptied."""
