@@ -106,8 +106,8 @@ class House(IntakeHouse, Protocol):
         """Give the reply to MAIL while no mail can be taken; None otherwise."""
         ...
 
-    def lookup(self, command: RcptCommand) -> Recipient:
-        """Resolve a recipient; in a worker thread."""
+    def lookup(self, command: RcptCommand, octets: int | None) -> Recipient:
+        """Resolve a recipient of a message that is perhaps this large; in a worker thread."""
         ...
 
     def session_began(self, session: Guest) -> None:

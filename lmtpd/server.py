@@ -208,9 +208,15 @@ class LmtpServer:
             return replies.OVERLOADED
         return None
 
-    def lookup(self, command: RcptCommand) -> Recipient:
-        """Resolve a recipient; in a worker thread."""
-        return self.agent.accept(command.forward_path, orcpt=command.orcpt, notify=command.notify)
+    def lookup(self, command: RcptCommand, octets: int | None) -> Recipient:
+        """Resolve a recipient of a message that is perhaps this large; in a worker thread."""
+        return self.agent.accept(
+            command.forward_path,
+            orcpt=command.orcpt,
+            notify=command.notify,
+            octets=octets,
+            ignores_quota=command.ignores_quota,
+        )
 
     def session_began(self, session: Guest) -> None:
         """A connection is open."""

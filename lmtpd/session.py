@@ -190,9 +190,14 @@ class LmtpSession(ContentGate, LMTP):
             return
         command = parse_rcpt(arg, utf8=transaction.mail.smtputf8, trusted=self._statement.is_trusted)
         try:
-            recipient = self._house.agent.recall(command.forward_path, orcpt=command.orcpt, notify=command.notify)
+            recipient = self._house.agent.recall(
+                command.forward_path,
+                orcpt=command.orcpt,
+                notify=command.notify,
+                ignores_quota=command.ignores_quota,
+            )
             if recipient is None:
-                job = self._house.offload.submit(self._house.lookup, command)
+                job = self._house.offload.submit(self._house.lookup, command, transaction.mail.declared_octets)
                 self._wait()
                 job.add_done_callback(lambda done: self._looked_up(transaction, done))
                 return

@@ -48,15 +48,31 @@ class MemoryAgent:
     """Waited for after each result."""
 
     keeps: bool = True
+    asked: list[tuple[int | None, bool]] = field(default_factory=list[tuple[int | None, bool]])
+    """Size and IGNOREQUOTA of each recipient."""
 
     def recall(
-        self, forward_path: Address, *, orcpt: str | None = None, notify: tuple[str, ...] = ()
+        self,
+        forward_path: Address,
+        *,
+        orcpt: str | None = None,
+        notify: tuple[str, ...] = (),
+        ignores_quota: bool = False,
     ) -> Recipient | None:
         if not self.remembers:
             return None
-        return self.accept(forward_path, orcpt=orcpt, notify=notify)
+        return self.accept(forward_path, orcpt=orcpt, notify=notify, ignores_quota=ignores_quota)
 
-    def accept(self, forward_path: Address, *, orcpt: str | None = None, notify: tuple[str, ...] = ()) -> Recipient:
+    def accept(
+        self,
+        forward_path: Address,
+        *,
+        orcpt: str | None = None,
+        notify: tuple[str, ...] = (),
+        octets: int | None = None,
+        ignores_quota: bool = False,
+    ) -> Recipient:
+        self.asked.append((octets, ignores_quota))
         if self.accept_error is not None:
             raise self.accept_error
         if forward_path.local_part.startswith("no"):

@@ -147,6 +147,7 @@ def wire_error(error: BaseException, *, log_id: str = "") -> AccessError:
             data["after_ms"] = round(error.after_seconds * 1000)
         case QuotaExceeded():
             data |= {"used_octets": error.used_octets, "limit_octets": error.limit_octets}
+            data |= {"retry": error.status.kind == 4, "status": str(error.status)}
         case MessageTooLarge():
             data["limit_octets"] = error.limit_octets
         case DiskFull():

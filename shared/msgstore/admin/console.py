@@ -38,6 +38,7 @@ __all__ = [
     "EX_USAGE",
     "Console",
     "Row",
+    "Value",
     "confirm",
     "exit_code",
     "hand_over",

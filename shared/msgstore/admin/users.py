@@ -15,7 +15,7 @@ from msgstore.model.address import MailboxId, fold_domain, fold_local_part, pars
 from msgstore.model.errors import InvalidAddress, UserNotFound
 from msgstore.model.folder import INBOX
 
-__all__ = ["add_user", "commands", "generated_password", "has_user", "new_mailbox"]
+__all__ = ["add_user", "commands", "find_account", "generated_password", "has_user", "new_mailbox"]
 
 ADDRESS: Final = click.argument("address")
 PASSWORD: Final = click.option(
@@ -99,7 +99,7 @@ def add(console: Console, address: str, *, password_stdin: bool, generate: bool)
 @pass_console
 def passwd(console: Console, address: str, *, password_stdin: bool) -> None:
     """Change a password."""
-    account = _find(console, address)
+    account = find_account(console, address)
     stored = hash_password(read_password(from_stdin=password_stdin), PROFILES[console.settings.auth.hash_profile])
     _put(console, account, stored_hash=stored, enabled=account.entry.enabled)
     console.done(f"the password of {account.user.mailbox} was changed", mailbox=str(account.user.mailbox))
@@ -110,7 +110,7 @@ def passwd(console: Console, address: str, *, password_stdin: bool) -> None:
 @pass_console
 def disable(console: Console, address: str) -> None:
     """Refuse logins; mail for the user waits at the sender (4.2.1)."""
-    account = _find(console, address)
+    account = find_account(console, address)
     _put(console, account, stored_hash=account.entry.stored_hash, enabled=False)
     console.done(f"{account.user.mailbox} is disabled", mailbox=str(account.user.mailbox), enabled=False)
 
@@ -120,7 +120,7 @@ def disable(console: Console, address: str) -> None:
 @pass_console
 def enable(console: Console, address: str) -> None:
     """Undo disable; the password is the old one."""
-    account = _find(console, address)
+    account = find_account(console, address)
     _put(console, account, stored_hash=account.entry.stored_hash, enabled=True)
     console.done(f"{account.user.mailbox} is enabled", mailbox=str(account.user.mailbox), enabled=True)
 
@@ -144,7 +144,7 @@ def list_users(console: Console, domain: str | None) -> None:
 @pass_console
 def show(console: Console, address: str) -> None:
     """Show one account and what its INBOX holds."""
-    account = _find(console, address)
+    account = find_account(console, address)
     with console.store() as store:
         status = (
             store.folder(account.user.mailbox, INBOX).stat() if store.mailbox_exists(account.user.mailbox) else None
@@ -166,7 +166,7 @@ def show(console: Console, address: str) -> None:
 @pass_console
 def remove(console: Console, address: str, *, purge: bool, yes: bool) -> None:
     """Remove an account.  Its mail stays unless --purge is given."""
-    account = _find(console, address)
+    account = find_account(console, address)
     what = "and all its mail" if purge else "and keep its mail"
     confirm(f"Remove the account {account.user.mailbox} {what}?", yes=yes)
     with console.directory.editing(account.user.mailbox.domain) as (file, directory):
@@ -178,7 +178,13 @@ def remove(console: Console, address: str, *, purge: bool, yes: bool) -> None:
     console.done(f"{account.user.mailbox} was removed, {kept}", mailbox=str(account.user.mailbox), purged=purge)
 
 
-def _find(console: Console, address: str) -> Account:
+def find_account(console: Console, address: str) -> Account:
+    """Find the account that has this very address.
+
+    Raises:
+        UserNotFound: there is none.
+        DomainNotHosted, InvalidAddress, DirectoryUnavailable: as the names say.
+    """
     wanted = parse_address(address)
     account = console.directory.find(wanted)
     name, _, domain = account.user.username.rpartition("@")

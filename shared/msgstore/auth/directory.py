@@ -4,6 +4,7 @@ The order is fixed: fold the domain, take the detail off, look the user up as wr
 name a mailbox.  Nothing here builds a path from what a peer said: names reach the disk after they were found.
 """
 
+import dataclasses
 import os
 import threading
 import time
@@ -16,10 +17,11 @@ from typing import Final
 from msgstore.auth.domains import DomainPolicy, Domains
 from msgstore.auth.files import open_directory
 from msgstore.auth.passwd import PasswdEntry, PasswdFile
+from msgstore.auth.quotas import QuotaLine, QuotaLines
 from msgstore.config.schema import Settings
 from msgstore.model.address import Address, MailboxId, fold_domain, parse_address, split_detail
 from msgstore.model.errors import DirectoryUnavailable, DomainNotHosted, InvalidAddress, MailboxDisabled, UserNotFound
-from msgstore.model.user import User
+from msgstore.model.user import Quota, User
 
 __all__ = ["Account", "Directory"]
 
@@ -47,6 +49,7 @@ class Directory:
         self._separator = settings.auth.detail_separator
         self._guard = threading.Lock()
         self._files: dict[str, PasswdFile] = {}
+        self._quotas: dict[str, QuotaLines] = {}
         self._recent: OrderedDict[Address, tuple[float, Account]] = OrderedDict()
         self._postmaster = parse_address(settings.postmaster) if settings.postmaster else None
 
@@ -99,7 +102,8 @@ class Directory:
         try:
             with self.editing(domain) as (file, directory):
                 file.refresh(directory)
-                return tuple(_user(entry, domain) for entry in file.entries())
+                quotas = self._quota_lines(domain, directory)
+                return tuple(self._user(entry, domain, quotas) for entry in file.entries())
         except DirectoryUnavailable as error:
             if isinstance(error.__cause__, FileNotFoundError):
                 return ()
@@ -167,17 +171,48 @@ class Directory:
         try:
             with self.editing(domain) as (file, directory):
                 file.refresh(directory)
+                quotas = self._quota_lines(domain, directory)
                 # A user may have the separator in the name itself; such a name is no detail.
                 entry = file.find(local_part)
                 if entry is not None:
-                    return Account(user=_user(entry, domain), entry=entry, detail=None)
+                    return Account(user=self._user(entry, domain, quotas), entry=entry, detail=None)
                 entry = file.find(base) if base and detail is not None else None
+                user = None if entry is None else self._user(entry, domain, quotas)
         except DirectoryUnavailable as error:
             # A domain that the settings name needs no directory until it has a user.
             if isinstance(error.__cause__, FileNotFoundError):
                 return None
             raise
-        return None if entry is None else Account(user=_user(entry, domain), entry=entry, detail=detail)
+        return None if entry is None or user is None else Account(user=user, entry=entry, detail=detail)
+
+    def set_quota(self, account: Account, line: QuotaLine | None) -> None:
+        """Give an account limits of its own, durably; None takes them back.
+
+        Raises:
+            DirectoryUnavailable: the file cannot be read or written.
+        """
+        domain = account.user.mailbox.domain
+        with self.editing(domain) as (_, directory):
+            self._quota_lines(domain, directory).put(directory, account.entry.user, line)
+        self.forget()
+
+    def _quota_lines(self, domain: str, directory: int) -> QuotaLines:
+        with self._guard:
+            lines = self._quotas.setdefault(domain, QuotaLines())
+        lines.refresh(directory)
+        return lines
+
+    def _user(self, entry: PasswdEntry, domain: str, quotas: QuotaLines) -> User:
+        own, above, defaults = quotas.find(entry.user), self._settings.domains.get(domain), self._settings.quota
+        octets, messages = defaults.octets, defaults.messages
+        if above is not None:
+            octets = octets if above.quota_octets is None else above.quota_octets
+            messages = messages if above.quota_messages is None else above.quota_messages
+        if own is not None:
+            octets = octets if own.octets is None else own.octets
+            messages = messages if own.messages is None else own.messages
+        quota = Quota(octets=octets or None, messages=messages or None, is_final=defaults.over == "permanent")
+        return dataclasses.replace(_user(entry, domain), quota=quota)
 
 
 def _user(entry: PasswdEntry, domain: str) -> User:

@@ -200,8 +200,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     for name, address in (("lmtpd", settings.metrics.lmtpd), ("accessd", settings.metrics.accessd)):
         if address:
             yield from _bad_address(f"metrics.{name}", address, loopback=True)
-    for section, values in (("lmtp", settings.lmtp), ("access", settings.access), ("auth", settings.auth)):
-        yield from _bad_numbers(section, values)
+    for section in ("lmtp", "access", "auth", "quota"):
+        yield from _bad_numbers(section, getattr(settings, section))
     for section, mode in (("lmtp", settings.lmtp.socket_mode), ("access", settings.access.socket_mode)):
         if not re.fullmatch(r"0?[0-7]{3}", mode):
             yield f'{section}.socket_mode: must be an octal mode such as "0660", found {mode!r}'
@@ -248,7 +248,7 @@ def _bad_names(settings: Settings) -> Iterator[str]:
 
 
 def _bad_numbers(section: str, values: object) -> Iterator[str]:
-    zero_allowed = {"workers", "password_threads"}
+    zero_allowed = {"workers", "password_threads", "octets", "messages", "quota_octets", "quota_messages"}
     for field in dataclasses.fields(cast("Any", values)):
         value: object = getattr(values, field.name)
         if isinstance(value, bool) or not isinstance(value, int | float):

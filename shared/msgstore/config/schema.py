@@ -14,6 +14,7 @@ __all__ = [
     "LmtpSettings",
     "LogSettings",
     "MetricsSettings",
+    "QuotaSettings",
     "RetentionSettings",
     "RoleName",
     "Settings",
@@ -36,6 +37,26 @@ class DomainSettings:
 
     maildir_subdir: str | None = None
     """Stronger than ``maildir_subdir`` of ``[store]``."""
+
+    quota_octets: int | None = None
+    """Stronger than ``octets`` of ``[quota]``; 0 means no limit."""
+
+    quota_messages: int | None = None
+    """Stronger than ``messages`` of ``[quota]``; 0 means no limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotaSettings:
+    """What a mailbox may hold, where neither its domain nor the user has a limit of their own."""
+
+    octets: int = 0
+    """Octets, with CRLF line ends; 0 means no limit."""
+
+    messages: int = 0
+    """Messages; 0 means no limit."""
+
+    over: Literal["temporary", "permanent"] = "temporary"
+    """Whether mail for a full mailbox waits at the sender (452) or goes back at once (552)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,6 +268,7 @@ class Settings:
     lmtp: LmtpSettings = LmtpSettings()
     access: AccessSettings = AccessSettings()
     auth: AuthSettings = AuthSettings()
+    quota: QuotaSettings = QuotaSettings()
     retention: RetentionSettings = RetentionSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()

@@ -1,5 +1,6 @@
 """The DeliveryAgent: accept recipients, stage a message once, file it for each."""
 
+import dataclasses
 import itertools
 import os
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,8 @@ from msgstore.model.envelope import Envelope, Recipient
 from msgstore.model.errors import MsgstoreError
 from msgstore.model.interfaces import Clock, MessageStore, Wait
 from msgstore.model.result import DeliveryResult
+from msgstore.model.user import NO_QUOTA
+from msgstore.store.quota import check_quota
 
 __all__ = ["Agent"]
 
@@ -35,15 +38,36 @@ class Agent:
         self._numbers = itertools.count()
         self._process = f"{os.getpid():x}"
 
-    def accept(self, forward_path: Address, *, orcpt: str | None = None, notify: tuple[str, ...] = ()) -> Recipient:
+    def accept(
+        self,
+        forward_path: Address,
+        *,
+        orcpt: str | None = None,
+        notify: tuple[str, ...] = (),
+        octets: int | None = None,
+        ignores_quota: bool = False,
+    ) -> Recipient:
         """Resolve one recipient; see the interface."""
-        return self._resolver.resolve(forward_path, orcpt=orcpt, notify=notify)
+        recipient = self._resolver.resolve(forward_path, orcpt=orcpt, notify=notify)
+        if ignores_quota:
+            return dataclasses.replace(recipient, quota=NO_QUOTA)
+        check_quota(self._workshop.store, recipient, octets or 0)
+        return recipient
 
     def recall(
-        self, forward_path: Address, *, orcpt: str | None = None, notify: tuple[str, ...] = ()
+        self,
+        forward_path: Address,
+        *,
+        orcpt: str | None = None,
+        notify: tuple[str, ...] = (),
+        ignores_quota: bool = False,
     ) -> Recipient | None:
         """Resolve one recipient from memory; see the interface."""
-        return self._resolver.recall(forward_path, orcpt=orcpt, notify=notify)
+        recipient = self._resolver.recall(forward_path, orcpt=orcpt, notify=notify)
+        if recipient is None or not recipient.quota.is_limited:
+            return recipient
+        # How full a mailbox is stands on the disk.
+        return dataclasses.replace(recipient, quota=NO_QUOTA) if ignores_quota else None
 
     def open(self, envelope: Envelope) -> Incoming:
         """Begin to take a message; touches no disk yet."""

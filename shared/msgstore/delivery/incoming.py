@@ -13,6 +13,7 @@ from msgstore.model.errors import DiskFull, FolderNotFound, MailLoop, MsgstoreEr
 from msgstore.model.folder import INBOX
 from msgstore.model.interfaces import Filing, MessageStore, StagedMessage, Wait
 from msgstore.model.result import OK, DeliveryId, DeliveryResult, Filed, Outcome
+from msgstore.store.quota import check_quota
 from msgstore.telemetry.log import logger
 
 __all__ = ["DeliveryCounter", "Incoming", "Workshop"]
@@ -133,9 +134,15 @@ class Incoming:
                 return MailLoop("the message has passed too many hosts")
             if trail.has_visited(recipient):
                 return MailLoop(f"the message was delivered to {recipient.forward_path} before")
-            return self._workshop.routing.decide(self._envelope, recipient, header)
+            return self._with_room(recipient, self._workshop.routing.decide(self._envelope, recipient, header))
         except Exception as error:  # noqa: BLE001
             return error
+
+    def _with_room(self, recipient: Recipient, plan: Sequence[Filing]) -> Sequence[Filing]:
+        """Give the plan back where the mailbox has room for it; RCPT knew only what the peer declared."""
+        if plan and self._staged is not None:
+            check_quota(self._workshop.store, recipient, self._staged.octets * len(plan), len(plan))
+        return plan
 
     def _file(
         self, staged: StagedMessage, plans: Sequence[Sequence[Filing] | Exception]

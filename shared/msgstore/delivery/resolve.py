@@ -44,7 +44,12 @@ class Resolver:
 
 def _recipient(forward_path: Address, account: Account, orcpt: str | None, notify: tuple[str, ...]) -> Recipient:
     return Recipient(
-        forward_path=forward_path, mailbox=account.user.mailbox, detail=account.detail, orcpt=orcpt, notify=notify
+        forward_path=forward_path,
+        mailbox=account.user.mailbox,
+        detail=account.detail,
+        orcpt=orcpt,
+        notify=notify,
+        quota=account.user.quota,
     )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from msgstore.model.address import Address, MailboxId
+from msgstore.model.user import NO_QUOTA, Quota
 
 __all__ = ["BodyType", "ClientIdentity", "EncryptionInfo", "Envelope", "Recipient", "SpamVerdict"]
 
@@ -73,6 +74,9 @@ class Recipient:
 
     notify: tuple[str, ...] = ()
     """Keywords of NOTIFY; empty when not given. RFC 3461 §4.1."""
+
+    quota: Quota = NO_QUOTA
+    """Limits of the mailbox; none where a trusted peer said that they do not count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,8 @@ gets (``rpc_code``).  Class 4 means "try again", class 5 "never"; what we do not
         MailboxLocked             451 4.3.2  LOCKED
         MessageTooLarge           552 5.3.4  TOO_LARGE
         QuotaExceeded             452 4.2.2  OVER_QUOTA
+          QuotaExceededForGood    552 5.2.2  OVER_QUOTA
+          MessageOverQuota        552 5.2.3  OVER_QUOTA
         DiskFull                  452 4.3.1  IO
         StoreUnavailable          451 4.3.0  IO
         StoreCorrupt              451 4.3.0  IO
@@ -69,10 +71,12 @@ __all__ = [
     "MailboxNotFound",
     "MessageExpunged",
     "MessageNotFound",
+    "MessageOverQuota",
     "MessageTooLarge",
     "MsgstoreError",
     "Overloaded",
     "QuotaExceeded",
+    "QuotaExceededForGood",
     "RateLimited",
     "RecipientError",
     "ReservedFolderName",
@@ -266,6 +270,21 @@ class QuotaExceeded(StoreError):
         super().__init__(f"{used_octets} of {limit_octets} octets are in use")
         self.used_octets = used_octets
         self.limit_octets = limit_octets
+
+
+class QuotaExceededForGood(QuotaExceeded):
+    """The same, where the site wants mail for a full mailbox to go back at once."""
+
+    reply_code = 552
+    status = EnhancedStatus(5, 2, 2)
+
+
+class MessageOverQuota(QuotaExceeded):
+    """The message alone is larger than the quota, so no waiting helps. RFC 3463 §3.3."""
+
+    reply_code = 552
+    status = EnhancedStatus(5, 2, 3)
+    reply_text = "Message larger than the quota of the mailbox"
 
 
 class DiskFull(StoreError):

@@ -85,10 +85,19 @@ class IncomingMessage(Protocol):
 class DeliveryAgent(Protocol):
     """Takes accepted messages to where they belong."""
 
-    def accept(self, forward_path: Address, *, orcpt: str | None = None, notify: tuple[str, ...] = ()) -> Recipient:
-        """Resolve one recipient.
+    def accept(
+        self,
+        forward_path: Address,
+        *,
+        orcpt: str | None = None,
+        notify: tuple[str, ...] = (),
+        octets: int | None = None,
+        ignores_quota: bool = False,
+    ) -> Recipient:
+        """Resolve one recipient of a message whose size may be known already.
 
         Raises:
+            QuotaExceeded: the mailbox has no room for it.
             DomainNotHosted, UserNotFound, MailboxDisabled: it cannot be served.
             DirectoryUnavailable: it cannot be looked up now.
             InvalidAddress: it cannot name a mailbox.
@@ -96,7 +105,12 @@ class DeliveryAgent(Protocol):
         ...
 
     def recall(
-        self, forward_path: Address, *, orcpt: str | None = None, notify: tuple[str, ...] = ()
+        self,
+        forward_path: Address,
+        *,
+        orcpt: str | None = None,
+        notify: tuple[str, ...] = (),
+        ignores_quota: bool = False,
     ) -> Recipient | None:
         """Like :meth:`accept`, from memory alone and without any wait; None when that is not enough to say."""
         ...

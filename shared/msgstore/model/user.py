@@ -1,10 +1,11 @@
 """Users: who somebody is after authentication."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from msgstore.model.address import MailboxId
 
-__all__ = ["Quota", "User"]
+__all__ = ["NO_QUOTA", "Quota", "User"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,6 +14,17 @@ class Quota:
 
     octets: int | None = None
     messages: int | None = None
+    is_final: bool = False
+    """Whether mail over it goes back at once; else it waits at the sender."""
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is a limit at all."""
+        return self.octets is not None or self.messages is not None
+
+
+NO_QUOTA: Final = Quota()
+"""No limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +36,7 @@ class User:
 
     mailbox: MailboxId
     enabled: bool = True
-    quota: Quota = Quota()
+    quota: Quota = NO_QUOTA
     public_key: bytes | None = None
     """32 octets X25519; None when the user has no key."""
 
