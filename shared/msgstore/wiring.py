@@ -16,6 +16,7 @@ from msgstore.crypto.password import PROFILES
 from msgstore.delivery.agent import Agent
 from msgstore.delivery.filter import DetailFilter
 from msgstore.delivery.resolve import Resolver
+from msgstore.delivery.warner import QuotaWarner
 from msgstore.model.errors import ConfigError, DirectoryUnavailable
 from msgstore.model.interfaces import AuthProvider, DeliveryAgent, MessageStore
 from msgstore.store.maildir.layout import Layout
@@ -185,7 +186,7 @@ def build_access(settings: Settings) -> AccessParts:
     )
 
 
-def _build_agent(settings: Settings, directory: Directory, store: MessageStore, metrics: Metrics) -> DeliveryAgent:
+def _build_agent(settings: Settings, directory: Directory, store: MaildirStore | MemoryStore, metrics: Metrics) -> DeliveryAgent:
     return Agent(
         store=store,
         resolver=Resolver(directory),
@@ -193,10 +194,13 @@ def _build_agent(settings: Settings, directory: Directory, store: MessageStore, 
         counter=metrics,
         clock=CLOCK,
         hostname=host_name(settings),
+        warner=QuotaWarner(
+            store, store, percents=settings.quota.warn_percent, clock=CLOCK, hostname=host_name(settings)
+        ),
     )
 
 
-def build_store(settings: Settings, directory: Directory) -> MessageStore:
+def build_store(settings: Settings, directory: Directory) -> MaildirStore | MemoryStore:
     """Open the backend that the settings name."""
     if settings.store.backend == "memory":
         return MemoryStore(clock=CLOCK, keeps_removed=settings.retention.undelete_days > 0)

@@ -83,3 +83,10 @@ def test_a_file_that_cannot_be_read_is_never_no_limit(place: Path) -> None:
 
     with pytest.raises(DirectoryUnavailable):
         quota_of(place, {})
+
+
+def test_a_threshold_is_a_percentage() -> None:
+    with pytest.raises(ConfigError) as refused:
+        settings_from({"quota": {"warn_percent": [0, 80, 101]}})
+
+    assert len(refused.value.faults) == 2

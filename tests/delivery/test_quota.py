@@ -10,10 +10,12 @@ from msgstore.config.loader import settings_from
 from msgstore.delivery.agent import Agent
 from msgstore.delivery.filter import DetailFilter
 from msgstore.delivery.resolve import Resolver
+from msgstore.delivery.warner import QuotaWarner
 from msgstore.model.address import MailboxId, parse_address
 from msgstore.model.envelope import ClientIdentity, Envelope, Recipient
 from msgstore.model.errors import MessageOverQuota, QuotaExceeded, QuotaExceededForGood, StoreUnavailable
-from msgstore.model.interfaces import MessageStore
+from msgstore.model.folder import INBOX
+from msgstore.model.message import Uid
 from msgstore.model.outcomes import Usage
 from msgstore.store.clock import SystemClock
 from msgstore.store.maildir.layout import Layout
@@ -26,7 +28,7 @@ BOX = MailboxId("alice", "example.com")
 MESSAGE = b"Subject: x\r\n\r\n" + b"x" * 500
 
 
-def agent_of(place: Path, store: MessageStore, **quota: object) -> Agent:
+def agent_of(place: Path, store: MaildirStore | MemoryStore, **quota: object) -> Agent:
     (place / "example.com").mkdir(exist_ok=True)
     (place / "example.com" / "passwd").write_text("alice:h:alice\n")
     settings = settings_from({"data_dir": str(place), "quota": quota})
@@ -37,6 +39,9 @@ def agent_of(place: Path, store: MessageStore, **quota: object) -> Agent:
         counter=Counted(),
         clock=SystemClock(),
         hostname="store.example.com",
+        warner=QuotaWarner(
+            store, store, percents=settings.quota.warn_percent, clock=SystemClock(), hostname="store.example.com"
+        ),
     )
 
 
@@ -53,7 +58,7 @@ def store(tmp_path: Path) -> MaildirStore:
 
 
 def test_a_full_mailbox_is_refused_at_rcpt(tmp_path: Path, store: MaildirStore) -> None:
-    agent = agent_of(tmp_path, store, messages=1)
+    agent = agent_of(tmp_path, store, warn_percent=[], messages=1)
     first = deliver(agent, agent.accept(ALICE))
 
     with pytest.raises(QuotaExceeded) as refused:
@@ -90,7 +95,7 @@ def test_a_message_that_does_not_fit_is_refused_when_it_is_filed(
     tmp_path: Path, store: MaildirStore, kind: str, quota: dict[str, object], answer: tuple[int, str]
 ) -> None:
     kept = store if kind == "maildir" else MemoryStore(clock=SystemClock())
-    agent = agent_of(tmp_path, kept, **quota)
+    agent = agent_of(tmp_path, kept, **quota, warn_percent=[])
     recipient = agent.accept(ALICE)
 
     found = deliver(agent, recipient) + deliver(agent, recipient)
@@ -100,7 +105,7 @@ def test_a_message_that_does_not_fit_is_refused_when_it_is_filed(
 
 
 def test_a_recipient_that_a_trusted_peer_exempts_has_room(tmp_path: Path, store: MaildirStore) -> None:
-    agent = agent_of(tmp_path, store, messages=1)
+    agent = agent_of(tmp_path, store, warn_percent=[], messages=1)
     deliver(agent, agent.accept(ALICE))
 
     found = deliver(agent, agent.accept(ALICE, ignores_quota=True))
@@ -113,7 +118,7 @@ def test_a_recipient_that_a_trusted_peer_exempts_has_room(tmp_path: Path, store:
 
 
 def test_a_refusal_rests_on_a_new_count(tmp_path: Path, store: MaildirStore) -> None:
-    agent = agent_of(tmp_path, store, messages=2)
+    agent = agent_of(tmp_path, store, warn_percent=[], messages=2)
     deliver(agent, agent.accept(ALICE))
     size_file = tmp_path / "example.com" / "users" / "alice" / "maildirsize"
     size_file.write_bytes(b"0S,2C\n500 1\n900 5\n")
@@ -132,3 +137,54 @@ def test_mail_is_taken_where_nobody_can_say_what_the_mailbox_holds(tmp_path: Pat
     agent = agent_of(tmp_path, Unknowing(clock=SystemClock()), messages=1)
 
     assert deliver(agent, agent.accept(ALICE)) == [(250, "2.0.0")]
+
+
+# Warnings.
+
+
+def subjects(store: MaildirStore | MemoryStore) -> list[str]:
+    folder, found = store.folder(BOX, INBOX), list[str]()
+    for info in folder.list():
+        with folder.retrieve(info.uid) as body:
+            text = b"".join(body.chunks()).decode()
+        if "Auto-Submitted: auto-generated\r\n" in text:
+            found.append(text.partition("Subject: ")[2].partition("\r\n")[0])
+    return found
+
+
+@pytest.mark.parametrize("kind", ["memory", "maildir"])
+def test_an_owner_is_told_once_for_each_threshold_and_again_after_it_was_below(
+    tmp_path: Path, store: MaildirStore, kind: str
+) -> None:
+    kept = store if kind == "maildir" else MemoryStore(clock=SystemClock())
+    agent = agent_of(tmp_path, kept, messages=10, warn_percent=[50, 90])
+
+    for _ in range(7):
+        deliver(agent, agent.accept(ALICE))
+    first = subjects(kept)
+    deliver(agent, agent.accept(ALICE))
+    second = subjects(kept)
+    kept.folder(BOX, INBOX).expunge([Uid(uid) for uid in range(1, 10)])
+    deliver(agent, agent.accept(ALICE))
+    for _ in range(4):
+        deliver(agent, agent.accept(ALICE))
+
+    assert first == ["Your mailbox is 50% full"]
+    assert second == ["Your mailbox is 50% full", "Your mailbox is 90% full"]
+    assert subjects(kept)[-1] == "Your mailbox is 50% full"
+
+
+def test_a_warning_may_take_a_mailbox_over_its_quota(tmp_path: Path, store: MaildirStore) -> None:
+    agent = agent_of(tmp_path, store, messages=1, warn_percent=[100])
+
+    assert deliver(agent, agent.accept(ALICE)) == [(250, "2.0.0")]
+    assert store.usage(BOX).messages == 2
+
+
+def test_trouble_with_a_warning_is_none_of_the_delivery(tmp_path: Path, store: MaildirStore) -> None:
+    agent = agent_of(tmp_path, store, messages=1, warn_percent=[100])
+    store.create_mailbox(BOX)
+    (tmp_path / "example.com" / "users" / "alice" / "msgstore-quota").mkdir()
+
+    assert deliver(agent, agent.accept(ALICE)) == [(250, "2.0.0")]
+    assert subjects(store) == []

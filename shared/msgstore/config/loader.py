@@ -200,6 +200,9 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     for name, address in (("lmtpd", settings.metrics.lmtpd), ("accessd", settings.metrics.accessd)):
         if address:
             yield from _bad_address(f"metrics.{name}", address, loopback=True)
+    for index, percent in enumerate(settings.quota.warn_percent):
+        if not 1 <= percent <= 100:
+            yield f"quota.warn_percent[{index}]: must be from 1 to 100, found {percent}"
     for section in ("lmtp", "access", "auth", "quota"):
         yield from _bad_numbers(section, getattr(settings, section))
     for section, mode in (("lmtp", settings.lmtp.socket_mode), ("access", settings.access.socket_mode)):

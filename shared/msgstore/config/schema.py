@@ -58,6 +58,9 @@ class QuotaSettings:
     over: Literal["temporary", "permanent"] = "temporary"
     """Whether mail for a full mailbox waits at the sender (452) or goes back at once (552)."""
 
+    warn_percent: tuple[int, ...] = (80, 95)
+    """A user is told once when the mailbox gets this full; empty means never."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSettings:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from msgstore.delivery.filter import Filter
 from msgstore.delivery.incoming import DeliveryCounter, Incoming, Workshop
 from msgstore.delivery.resolve import Resolver
+from msgstore.delivery.warner import QuotaWarner
 from msgstore.model.address import Address
 from msgstore.model.envelope import Envelope, Recipient
 from msgstore.model.errors import MsgstoreError
@@ -31,8 +32,9 @@ class Agent:
         counter: DeliveryCounter,
         clock: Clock,
         hostname: str,
+        warner: QuotaWarner | None = None,
     ) -> None:
-        self._workshop = Workshop(store=store, routing=routing, counter=counter, hostname=hostname)
+        self._workshop = Workshop(store=store, routing=routing, counter=counter, hostname=hostname, warner=warner)
         self._resolver = resolver
         self._clock = clock
         self._numbers = itertools.count()

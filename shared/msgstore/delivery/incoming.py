@@ -7,6 +7,7 @@ from typing import Final, Protocol
 
 from msgstore.delivery.filter import Filter
 from msgstore.delivery.resolve import Trail, read_trail
+from msgstore.delivery.warner import QuotaWarner
 from msgstore.mime.trace import TraceFacts, trace_lines
 from msgstore.model.envelope import Envelope, Recipient
 from msgstore.model.errors import DiskFull, FolderNotFound, MailLoop, MsgstoreError, StoreCorrupt, StoreUnavailable
@@ -41,6 +42,7 @@ class Workshop:
     routing: Filter
     counter: DeliveryCounter
     hostname: str
+    warner: QuotaWarner | None = None
 
 
 class Incoming:
@@ -127,6 +129,7 @@ class Incoming:
                 yield self._failed(index, error)
             return
         yield from self._file(staged, plans)
+        self._warn(plans)
 
     def _plan(self, recipient: Recipient, header: bytes, trail: Trail) -> Sequence[Filing] | Exception:
         try:
@@ -137,6 +140,18 @@ class Incoming:
             return self._with_room(recipient, self._workshop.routing.decide(self._envelope, recipient, header))
         except Exception as error:  # noqa: BLE001
             return error
+
+    def _warn(self, plans: Sequence[Sequence[Filing] | Exception]) -> None:
+        """Tell owners of mailboxes that fill up; all results have been given by now."""
+        warner = self._workshop.warner
+        if warner is not None:
+            mailboxes = {
+                recipient.mailbox: recipient
+                for recipient, plan in zip(self._envelope.recipients, plans, strict=True)
+                if not isinstance(plan, Exception)
+            }
+            for recipient in mailboxes.values():
+                warner.delivered(recipient)
 
     def _with_room(self, recipient: Recipient, plan: Sequence[Filing]) -> Sequence[Filing]:
         """Give the plan back where the mailbox has room for it; RCPT knew only what the peer declared."""

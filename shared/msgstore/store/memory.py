@@ -101,6 +101,7 @@ class MemoryStore:
         self._default_folders = default_folders
         self._keeps_removed = keeps_removed
         self._boxes: dict[MailboxId, MemoryBox] = {}
+        self._quota_marks: dict[MailboxId, int] = {}
         self._lock = threading.RLock()
         self._holders: dict[tuple[MailboxId, FolderName], list[_Hold]] = {}
         self._validities = itertools.count(int(clock.time()))
@@ -198,6 +199,14 @@ class MemoryStore:
     def recount(self, mailbox: MailboxId) -> Usage:
         """Count; nothing is kept that could be wrong."""
         return self.usage(mailbox)
+
+    def quota_mark(self, mailbox: MailboxId) -> int:
+        """Give the threshold that the owner was told last."""
+        return self._quota_marks.get(mailbox, 0)
+
+    def set_quota_mark(self, mailbox: MailboxId, percent: int) -> None:
+        """Remember a threshold."""
+        self._quota_marks[mailbox] = percent
 
     def removed(self, mailbox: MailboxId) -> tuple[Removed, ...]:
         """Give what can still be brought back."""

@@ -10,6 +10,7 @@ On disk::
         dovecot-uidvalidity[.<8 hex>]     highest UIDVALIDITY given out in the mailbox
         msgstore-index                    counts, sizes, MODSEQ, tombstones of all folders; may be removed at any time
         msgstore.json                     special uses that are not the default ones
+        msgstore-quota                    how full the owner was last told that it is
         maildirsize                       what the mailbox holds; shared with other programs, may be removed at any time
         subscriptions                     as Dovecot keeps them
         .Folder.Sub/                      a folder, laid out like INBOX

@@ -10,6 +10,7 @@ import secrets
 from contextlib import suppress
 from typing import Final, Protocol
 
+from msgstore.model.errors import store_error_from
 from msgstore.model.outcomes import Usage
 from msgstore.store.directories import Directories, Place
 from msgstore.store.disk import Disk
@@ -18,6 +19,8 @@ from msgstore.store.maildir.quota import SURE_SECONDS, difference, parse_maildir
 __all__ = ["SIZE_NAME", "QuotaFile"]
 
 SIZE_NAME: Final = "maildirsize"
+MARK_NAME: Final = "msgstore-quota"
+"""Holds the threshold in percent of the last warning."""
 
 
 class _House(Protocol):
@@ -77,6 +80,27 @@ class QuotaFile:
                 self._house.disk.write(file, difference(octets=octets, messages=messages))
             finally:
                 os.close(file)
+
+    def mark(self) -> int:
+        """Give the threshold that the owner was told last; 0 where none was."""
+        try:
+            with self._house.directories.lease(self._box) as fd:
+                content = self._house.disk.read_file(fd, MARK_NAME)[0].strip()
+        except OSError:
+            return 0
+        return int(content) if content.isdigit() and len(content) < 4 else 0
+
+    def set_mark(self, percent: int) -> None:
+        """Remember a threshold.
+
+        Raises:
+            StoreError: the disk refuses.
+        """
+        try:
+            with self._house.directories.lease(self._box) as fd:
+                self._house.disk.replace(fd, MARK_NAME, b"%d\n" % percent)
+        except OSError as error:
+            raise store_error_from(error) from error
 
     def drop(self) -> None:
         """Have everything counted anew: something happened whose size is not known."""

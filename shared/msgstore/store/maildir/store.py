@@ -218,6 +218,14 @@ class MaildirStore:
         QuotaFile(self, self._box(mailbox)).write(usage)
         return usage
 
+    def quota_mark(self, mailbox: MailboxId) -> int:
+        """Give the threshold that the owner was told last."""
+        return QuotaFile(self, self._box(mailbox)).mark()
+
+    def set_quota_mark(self, mailbox: MailboxId, percent: int) -> None:
+        """Remember a threshold."""
+        QuotaFile(self, self._box(mailbox)).set_mark(percent)
+
     def removed(self, mailbox: MailboxId) -> tuple[Removed, ...]:
         """Give what can still be brought back."""
         self._require(mailbox)
