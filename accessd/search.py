@@ -106,7 +106,7 @@ class Seeker:
 
     def _hit(self, folder: Folder, row: _Row) -> SearchHit | None:
         if not self._needs_content:
-            return SearchHit(uid=row.uid)
+            return SearchHit(uid=row.uid, body_matches=(), text_matches=())
         try:
             body = folder.retrieve(Uid(row.uid))
         except MessageNotFound:

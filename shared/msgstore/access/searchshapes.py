@@ -54,8 +54,8 @@ class SearchHit(Struct, kw_only=True, frozen=True, omit_defaults=True):
     """One message, and which terms it holds, by their place in the request."""
 
     uid: int
-    body_matches: tuple[int, ...] = ()
-    text_matches: tuple[int, ...] = ()
+    body_matches: tuple[int, ...]
+    text_matches: tuple[int, ...]
     headers: bytes | None = None
     """Header block as stored, without the empty line, at most 256 KiB of it."""
 
