@@ -139,16 +139,10 @@ class Seeker:
 
     def _rows(self, folder: Folder, after: int) -> Iterator[_Row]:
         ranges = ((1, 2**32 - 1),) if self._args.uids is None else ranges_of(self._args.uids)
-        return self._rows_of_view(ranges, after) if self._target.view is not None else _rows(folder, ranges, after)
-
-    def _rows_of_view(self, ranges: Sequence[UidRange], after: int) -> Iterator[_Row]:
         view = self._target.view
-        assert view is not None, "only a holder has a view"
-        for first, last in ranges:
-            for info in view.messages.values():
-                if max(first, after + 1) <= info.uid <= last:
-                    flags, keywords = tuple(info.flags), tuple(info.keywords)
-                    yield _Row(info.uid, info.octets, flags, keywords, info.internal_date, info.sealed)
+        if view is not None:
+            ranges = tuple((first, min(last, view.last_uid)) for first, last in ranges)
+        return _rows(folder, ranges, after)
 
 
 def _rows(folder: Folder, ranges: Sequence[UidRange], after: int) -> Iterator[_Row]:

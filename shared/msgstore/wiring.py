@@ -186,7 +186,7 @@ def build_access(settings: Settings) -> AccessParts:
     )
 
 
-def _build_agent(settings: Settings, directory: Directory, store: MaildirStore | MemoryStore, metrics: Metrics) -> DeliveryAgent:
+def _build_agent(settings: Settings, directory: Directory, store: MessageStore, metrics: Metrics) -> DeliveryAgent:
     return Agent(
         store=store,
         resolver=Resolver(directory),
@@ -194,13 +194,11 @@ def _build_agent(settings: Settings, directory: Directory, store: MaildirStore |
         counter=metrics,
         clock=CLOCK,
         hostname=host_name(settings),
-        warner=QuotaWarner(
-            store, store, percents=settings.quota.warn_percent, clock=CLOCK, hostname=host_name(settings)
-        ),
+        warner=QuotaWarner(store, percents=settings.quota.warn_percent, clock=CLOCK, hostname=host_name(settings)),
     )
 
 
-def build_store(settings: Settings, directory: Directory) -> MaildirStore | MemoryStore:
+def build_store(settings: Settings, directory: Directory) -> MessageStore:
     """Open the backend that the settings name."""
     if settings.store.backend == "memory":
         return MemoryStore(clock=CLOCK, keeps_removed=settings.retention.undelete_days > 0)

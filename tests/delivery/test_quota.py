@@ -40,7 +40,7 @@ def agent_of(place: Path, store: MaildirStore | MemoryStore, **quota: object) ->
         clock=SystemClock(),
         hostname="store.example.com",
         warner=QuotaWarner(
-            store, store, percents=settings.quota.warn_percent, clock=SystemClock(), hostname="store.example.com"
+            store, percents=settings.quota.warn_percent, clock=SystemClock(), hostname="store.example.com"
         ),
     )
 

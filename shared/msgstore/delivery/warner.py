@@ -5,7 +5,7 @@ import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from typing import Final, Protocol
+from typing import Final
 
 from msgstore.model.address import MailboxId
 from msgstore.model.envelope import Recipient
@@ -16,7 +16,7 @@ from msgstore.model.outcomes import Usage
 from msgstore.model.user import Quota
 from msgstore.telemetry.log import logger
 
-__all__ = ["QuotaMarks", "QuotaWarner"]
+__all__ = ["QuotaWarner"]
 
 log = logger(__name__)
 
@@ -37,30 +37,11 @@ When it is full, new mail is not taken.  Please delete what you do not need.
 """
 
 
-class QuotaMarks(Protocol):
-    """Where it is remembered what a user was told."""
-
-    def quota_mark(self, mailbox: MailboxId) -> int:
-        """Give the threshold in percent that was told last; 0 where none was."""
-        ...
-
-    def set_quota_mark(self, mailbox: MailboxId, percent: int) -> None:
-        """Remember a threshold.
-
-        Raises:
-            StoreError: the disk refuses.
-        """
-        ...
-
-
 class QuotaWarner:
     """Warns after deliveries; safe in every thread.  Processes that pass a threshold at one moment may both tell."""
 
-    def __init__(
-        self, store: MessageStore, marks: QuotaMarks, *, percents: Sequence[int], clock: Clock, hostname: str
-    ) -> None:
+    def __init__(self, store: MessageStore, *, percents: Sequence[int], clock: Clock, hostname: str) -> None:
         self._store = store
-        self._marks = marks
         self._percents = percents
         self._clock = clock
         self._hostname = hostname
@@ -82,10 +63,10 @@ class QuotaWarner:
         """Give a threshold that was not told yet, 0 where there is none; it counts as told from now on."""
         reached = max((one for one in self._percents if percent >= one), default=0)
         with self._guard:
-            told = self._marks.quota_mark(mailbox)
+            told = self._store.quota_mark(mailbox)
             if reached != told:
                 # Remembered first: a warning that is lost is better than one after every message.
-                self._marks.set_quota_mark(mailbox, reached)
+                self._store.set_quota_mark(mailbox, reached)
         return reached if reached > told else 0
 
     def _tell(self, mailbox: MailboxId, percent: int, usage: Usage) -> None:

@@ -1,8 +1,8 @@
 """The interfaces the programs and the library meet at; every backend and every double satisfies one of these.
 
-Those of keeping mail stand in :mod:`msgstore.model.bodies` and :mod:`msgstore.model.mailbox` and are given here too.
-All of them block.  They may be called from any thread; one object's methods may run in several threads at once unless
-its docstring says otherwise.
+Those of keeping mail stand in :mod:`msgstore.model.bodies`, :mod:`msgstore.model.mailbox` and
+:mod:`msgstore.model.store`, and are given here too.  All of them block.  They may be called from any thread; one
+object's methods may run in several threads at once unless its docstring says otherwise.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -11,8 +11,9 @@ from typing import Protocol
 from msgstore.model.address import Address
 from msgstore.model.bodies import Body, Filing, StagedMessage, Wait
 from msgstore.model.envelope import ClientIdentity, Envelope, Recipient
-from msgstore.model.mailbox import Folder, FolderTree, Hold, MessageStore
+from msgstore.model.mailbox import Folder, FolderTree, Hold
 from msgstore.model.result import DeliveryResult
+from msgstore.model.store import MessageStore
 from msgstore.model.user import User
 
 __all__ = [

@@ -1,15 +1,14 @@
-"""The interfaces of keeping mail: folders, the folder tree, the store.
+"""The interfaces of one mailbox: folders and the folder tree.
 
 All of them block.  They may be called from any thread; one object's methods may run in several threads at once unless
 its docstring says otherwise.  Nothing here keeps the state of a session.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from msgstore.model.address import MailboxId
-from msgstore.model.bodies import Body, Filing, StagedMessage, Wait
-from msgstore.model.errors import MsgstoreError
+from msgstore.model.bodies import Body, StagedMessage
 from msgstore.model.folder import FolderInfo, FolderName, FolderStatus, SpecialUse
 from msgstore.model.message import MessageInfo, Uid
 from msgstore.model.outcomes import (
@@ -18,16 +17,12 @@ from msgstore.model.outcomes import (
     Changes,
     Column,
     Copied,
-    Finding,
     FlagChange,
     FlagsOutcome,
-    Removed,
     Restored,
-    Usage,
 )
-from msgstore.model.result import Filed
 
-__all__ = ["Folder", "FolderTree", "Hold", "MessageStore"]
+__all__ = ["Folder", "FolderTree", "Hold"]
 
 
 class Hold(Protocol):
@@ -249,147 +244,4 @@ class FolderTree(Protocol):
 
     def subscribe(self, name: FolderName, *, wanted: bool = True) -> None:
         """Note that the user wants to see a folder, or not; the folder need not exist. RFC 9051 §6.3.7."""
-        ...
-
-
-class MessageStore(Protocol):
-    """Keeps mail.  No session state: marks, locks and keys belong to whoever holds the session."""
-
-    def create_mailbox(self, mailbox: MailboxId) -> None:
-        """Make the mailbox and its default folders, durably; harmless when it is there."""
-        ...
-
-    def mailbox_exists(self, mailbox: MailboxId) -> bool:
-        """Whether the mailbox has a place in the store."""
-        ...
-
-    def remove_mailbox(self, mailbox: MailboxId) -> None:
-        """Remove the mailbox with all its mail; harmless when it is not there."""
-        ...
-
-    def folder(self, mailbox: MailboxId, name: FolderName) -> Folder:
-        """Give a handle; whether the folder exists shows when it is used.
-
-        Raises:
-            MailboxNotFound: there is no such mailbox.
-        """
-        ...
-
-    def folders(self, mailbox: MailboxId) -> FolderTree:
-        """Give the folder tree of a mailbox.
-
-        Raises:
-            MailboxNotFound: there is no such mailbox.
-        """
-        ...
-
-    def stage(self, *, expected_octets: int | None = None) -> StagedMessage:
-        """Begin a message that may be delivered to any mailbox of this store.
-
-        Raises:
-            StoreError: the disk refuses.
-        """
-        ...
-
-    def deliver(self, staged: StagedMessage, filings: Sequence[Filing]) -> Iterator[Filed | MsgstoreError]:
-        """Put a staged message into every place, durably; one answer for each filing, in order.
-
-        An answer that is a Filed is durable when it is given.  An error of one filing changes no other.  A mailbox
-        that does not exist yet is made; a folder that does not exist is an error of its filing.  The staged message
-        stays usable for a further call until discarded.
-        """
-        ...
-
-    def deliver_in_steps(
-        self, staged: StagedMessage, filings: Sequence[Filing]
-    ) -> Iterator[Filed | MsgstoreError | Wait]:
-        """Like :meth:`deliver`, stopping where the disk must be waited for.
-
-        After each Wait the caller passes it to :meth:`settle`, alone or with those of other deliveries, before it asks
-        for more.
-        """
-        ...
-
-    def settle(self, waits: Sequence[Wait]) -> None:
-        """Do what deliveries wait for, all of it together; errors are found by the deliveries when they go on."""
-        ...
-
-    def usage(self, mailbox: MailboxId) -> Usage:
-        """Say what the mailbox holds, in a time that does not depend on how much that is.
-
-        Raises:
-            MailboxNotFound: there is no such mailbox.
-        """
-        ...
-
-    def recount(self, mailbox: MailboxId) -> Usage:
-        """Count everything anew and keep the result for :meth:`usage`.
-
-        Raises:
-            MailboxNotFound: there is no such mailbox.
-        """
-        ...
-
-    def removed(self, mailbox: MailboxId) -> tuple[Removed, ...]:
-        """Give what was expunged within the window in which it can be brought back, oldest first; nothing without one.
-
-        Raises:
-            MailboxNotFound: there is no such mailbox.
-        """
-        ...
-
-    def undelete(self, mailbox: MailboxId, removed: Sequence[Removed]) -> int:
-        """Bring messages back into their folders under new UIDs, durably, and say how many.
-
-        A folder that is gone is made; what cannot be found any more is passed over.
-
-        Raises:
-            MailboxNotFound: there is no such mailbox.
-        """
-        ...
-
-    def purge_removed(self, mailbox: MailboxId, *, before: float) -> int:
-        """Remove for good what was expunged before a time, in seconds since 1970 UTC, and say how many.
-
-        Raises:
-            MailboxNotFound: there is no such mailbox.
-        """
-        ...
-
-    def check(self, mailbox: MailboxId, *, repair: bool = False) -> tuple[Finding, ...]:
-        """Look at everything that is kept of a mailbox and say what is wrong; with ``repair`` mend what can be mended.
-
-        No message is ever removed by it.
-
-        Raises:
-            MailboxNotFound: there is no such mailbox.
-        """
-        ...
-
-    def reindex(self, mailbox: MailboxId) -> None:
-        """Throw away what can be found out again and find it out again.
-
-        Raises:
-            MailboxNotFound: there is no such mailbox.
-        """
-        ...
-
-    def compact(self, mailbox: MailboxId) -> None:
-        """Give back the space that messages which are gone still take in directories and lists.
-
-        Raises:
-            MailboxNotFound: there is no such mailbox.
-        """
-        ...
-
-    def check_health(self) -> None:
-        """Write, sync and remove something small where mail is kept.
-
-        Raises:
-            StoreError: mail cannot be kept now.
-        """
-        ...
-
-    def close(self) -> None:
-        """Give back descriptors and files."""
         ...
