@@ -16,6 +16,7 @@ from msgstore.config.schema import Settings
 from msgstore.model.errors import ConfigError
 from msgstore.service.activation import passed_sockets
 from msgstore.service.channel import WorkerChannel
+from msgstore.service.hints import HintSender
 from msgstore.service.lifecycle import Lifecycle, beat_while_healthy, run
 from msgstore.service.listen import Listener, bind
 from msgstore.service.notify import Notifier
@@ -92,6 +93,7 @@ async def _serve(settings: Settings, sockets: Sequence[socket], channel: WorkerC
     lmtp = settings.lmtp
     parts = build_delivery(settings)
     offload = Offload(lmtp.delivery_threads, 2 * lmtp.max_connections, name="delivery")
+    hints = HintSender(settings.access.hints_dir)
     loop = asyncio.get_running_loop()
     channel.socket.setblocking(True)
     loop.add_reader(channel.socket, lifecycle.stop)
@@ -103,6 +105,7 @@ async def _serve(settings: Settings, sockets: Sequence[socket], channel: WorkerC
             offload=offload,
             counters=parts.events,
             probe=parts.store.check_health,
+            tell=hints.send,
         )
         lifecycle.on_reload(server.clear_health)
         server.serve(sockets)
@@ -121,6 +124,7 @@ async def _serve(settings: Settings, sockets: Sequence[socket], channel: WorkerC
         channel.send_snapshot(parts.snapshot())
     finally:
         loop.remove_reader(channel.socket)
+        hints.close()
         offload.close()
         parts.close()
 

@@ -16,7 +16,7 @@ from msgstore.model.address import MailboxId
 from msgstore.model.envelope import Envelope
 from msgstore.model.errors import MessageTooLarge, MsgstoreError, StoreError, StoreUnavailable
 from msgstore.model.interfaces import DeliveryAgent, IncomingMessage, Wait
-from msgstore.model.result import DeliveryResult, EnhancedStatus, Outcome
+from msgstore.model.result import DeliveryResult, EnhancedStatus, Filed, Outcome
 from msgstore.service.offload import Offload
 from msgstore.service.together import Together
 from msgstore.telemetry.log import logger
@@ -86,6 +86,10 @@ class IntakeHouse(Protocol):
         """Let go: no thread works on it any more; the slots of these mailboxes are free."""
         ...
 
+    def filed(self, places: Sequence[Filed]) -> None:
+        """Note where a message lies now."""
+        ...
+
     def store_answered(self, *, is_unavailable: bool) -> None:
         """Note whether the store could keep a message."""
         ...
@@ -116,6 +120,9 @@ class Intake:
         self._is_over = False
         self._is_unwanted = False
         self._answered = 0
+        self._passed_on = 0
+        """Results that :meth:`_pass_on` has seen."""
+
         self._reports: deque[DeliveryResult] = deque()
         house.intake_began(self)
 
@@ -285,7 +292,10 @@ class Intake:
     def _pass_on(self) -> None:
         lines: list[bytes] = []
         while self._reports:
-            lines.append(self._line(self._reports.popleft()))
+            result = self._reports.popleft()
+            self._passed_on += 1
+            self._house.filed(result.filed)
+            lines.append(self._line(result))
         self._answer(lines)
 
     def _committed(self, found: tuple[DeliveryResult, ...] | None, error: BaseException | None) -> None:
@@ -297,6 +307,8 @@ class Intake:
         elif len(results) != wanted and not self._is_unwanted:
             log.error("lmtp.results_missing", session=self.envelope.client.session_id, results=len(results))
         self._note_health(error or self._error, results)
+        for result in results[self._passed_on :]:
+            self._house.filed(result.filed)
         lines = [self._line(result) for result in results[self._answered : wanted]]
         self._answer(lines)
         self._answer([replies.error_reply(error) if error else replies.INTERNAL] * (wanted - self._answered))

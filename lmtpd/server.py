@@ -22,7 +22,9 @@ from msgstore.config.schema import LmtpSettings
 from msgstore.model.address import MailboxId
 from msgstore.model.envelope import Recipient
 from msgstore.model.errors import ConfigError, MsgstoreError
+from msgstore.model.folder import FolderName
 from msgstore.model.interfaces import DeliveryAgent
+from msgstore.model.result import Filed
 from msgstore.service.offload import Offload
 from msgstore.service.together import Together
 from msgstore.telemetry.log import logger
@@ -63,6 +65,7 @@ class LmtpServer:
 
     ``probe`` is asked, in a worker thread, whether the store is really broken when three deliveries in a row failed;
     without one the failures themselves decide.  A store found broken is refused at MAIL until :meth:`clear_health`.
+    ``tell`` is told in the loop where mail was put, after it was; it does not wait and does not fail.
 
     Raises:
         ConfigError: the host name is too long, or a trusted network cannot be read.
@@ -77,6 +80,7 @@ class LmtpServer:
         offload: Offload,
         counters: SessionCounters | None = None,
         probe: Callable[[], None] | None = None,
+        tell: Callable[[Sequence[tuple[MailboxId, FolderName]]], None] | None = None,
         clock: Callable[[], float] | None = None,
         now: Callable[[], float] = time.time,
         slot_wait_seconds: float = SLOT_WAIT_SECONDS,
@@ -95,6 +99,8 @@ class LmtpServer:
         self.slots: Final = MailboxSlots(settings.max_concurrent_per_mailbox, wait_seconds=slot_wait_seconds)
         self.is_draining = False
         self._probe = probe
+        self._tell = tell
+        self._filed: list[tuple[MailboxId, FolderName]] = []
         keywords = [*KEYWORDS, *(["DSN"] if settings.announce_dsn else []), f"SIZE {settings.max_message_octets}"]
         self._lhlo = replies.lhlo_reply(hostname, keywords)
         self._trusted_lhlo = self._lhlo
@@ -245,6 +251,19 @@ class LmtpServer:
         for mailbox in mailboxes:
             self.slots.release(mailbox)
         self._note_empty()
+
+    def filed(self, places: Sequence[Filed]) -> None:
+        """Tell whoever watches, once for all messages that end in this turn of the loop."""
+        if self._tell is None or not places:
+            return
+        if not self._filed:
+            self._loop.call_soon(self._tell_filed)
+        self._filed.extend((place.mailbox, place.folder) for place in places)
+
+    def _tell_filed(self) -> None:
+        filed, self._filed = self._filed, []
+        if self._tell is not None:
+            self._tell(filed)
 
     def store_answered(self, *, is_unavailable: bool) -> None:
         """Count failures in a row."""

@@ -93,6 +93,7 @@ hostname = "store.example.com"
 workers = 2
 [access]
 listen = "unix:{self.access}"
+hints_dir = "{place}/hints"
 [auth]
 hash_profile = "testing"
 failure_seconds = 0.3

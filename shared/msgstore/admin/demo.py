@@ -79,10 +79,11 @@ def _show(console: Console, place: Path) -> None:
 
 def _settings(place: Path) -> str:
     # JSON spells a string as TOML does.
-    mail, lmtp, access, lmtpd_page, accessd_page = (
+    mail, hints, lmtp, access, lmtpd_page, accessd_page = (
         json.dumps(text, ensure_ascii=False)
         for text in (
             f"{place}/mail",
+            f"{place}/hints",
             *(f"unix:{place}/{name}.sock" for name in ("lmtp", "access", "lmtpd-metrics", "accessd-metrics")),
         )
     )
@@ -97,6 +98,7 @@ workers = 1
 
 [access]
 listen = {access}
+hints_dir = {hints}
 
 [metrics]
 lmtpd = {lmtpd_page}

@@ -108,6 +108,7 @@ def _first_lines(address: str, data_dir: Path | None, run_dir: Path | None, host
     if run_dir is not None:
         lmtp, access = (f"unix:{_absolute(run_dir)}/{name}.sock" for name in ("lmtp", "access"))
         lines += [f"listen = [{_quoted(lmtp)}]", "", "[access]", f"listen = {_quoted(access)}"]
+        lines.append(f"hints_dir = {_quoted(f'{_absolute(run_dir)}/hints')}")
     return "\n".join(lines) + "\n"
 
 

@@ -182,6 +182,18 @@ class AccessSettings:
     max_handles: int = 32
     """Open bodies of one connection."""
 
+    max_watches: int = 64
+    """Watches of one connection."""
+
+    watch_poll_seconds: float = 60.0
+    """How often a watched folder is looked at, whatever hints and the kernel tell; more often where they cannot."""
+
+    alive_seconds: float = 300.0
+    """How often a watch says that it lives; announced to clients as alive_ms."""
+
+    hints_dir: str = "/run/msgstore/hints"
+    """Where the daemons tell each other of changes; made when it is missing, readable for their own user alone."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthSettings:
