@@ -22,7 +22,10 @@ from msgstore.model.outcomes import (
     Restored,
 )
 
-__all__ = ["Folder", "FolderTree", "Hold"]
+__all__ = ["ChangeSource", "ChangedPlace", "Folder", "FolderTree", "Hold"]
+
+ChangedPlace = tuple[MailboxId, FolderName | None]
+"""A folder whose messages changed; without a folder it is the folders of the mailbox that did."""
 
 
 class Hold(Protocol):
@@ -244,4 +247,37 @@ class FolderTree(Protocol):
 
     def subscribe(self, name: FolderName, *, wanted: bool = True) -> None:
         """Note that the user wants to see a folder, or not; the folder need not exist. RFC 9051 §6.3.7."""
+        ...
+
+
+class ChangeSource(Protocol):
+    """Tells that something changed in watched places, whoever changed it; what it was, the store is asked.
+
+    It may tell of a place where nothing changed.  Where it cannot tell, the asker has to look from time to time.
+    """
+
+    def fileno(self) -> int:
+        """Give a descriptor that is readable when :meth:`read` has something."""
+        ...
+
+    def watch(self, mailbox: MailboxId, folder: FolderName | None) -> bool:
+        """Tell of a place from now on; harmless to repeat, and needed where the folder was made anew.
+
+        False means that its changes are not told.  Blocks where it looks at the disk.
+
+        Raises:
+            MsgstoreError: there can be no such place.
+        """
+        ...
+
+    def unwatch(self, mailbox: MailboxId, folder: FolderName | None) -> None:
+        """Tell no more of a place; does not block."""
+        ...
+
+    def read(self) -> tuple[ChangedPlace, ...]:
+        """Give the places that changed since the last call, each once; does not block."""
+        ...
+
+    def close(self) -> None:
+        """Give the descriptor back."""
         ...

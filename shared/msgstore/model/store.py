@@ -10,7 +10,7 @@ from msgstore.model.address import MailboxId
 from msgstore.model.bodies import Filing, StagedMessage, Wait
 from msgstore.model.errors import MsgstoreError
 from msgstore.model.folder import FolderName
-from msgstore.model.mailbox import Folder, FolderTree
+from msgstore.model.mailbox import ChangeSource, Folder, FolderTree
 from msgstore.model.outcomes import Finding, Removed, Usage
 from msgstore.model.result import Filed
 
@@ -157,6 +157,10 @@ class MessageStore(Protocol):
         Raises:
             MailboxNotFound: there is no such mailbox.
         """
+        ...
+
+    def watch_changes(self) -> ChangeSource | None:
+        """Begin to tell of changes; the caller closes it.  None where this store, or this machine, cannot."""
         ...
 
     def check_health(self) -> None:

@@ -2,8 +2,8 @@
 
 import itertools
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
@@ -20,11 +20,13 @@ from msgstore.model.errors import (
 )
 from msgstore.model.folder import DEFAULT_FOLDERS, INBOX, FolderInfo, FolderName, SpecialUse
 from msgstore.model.interfaces import Clock, Filing, Folder, FolderTree, Hold, StagedMessage, Wait
+from msgstore.model.mailbox import ChangedPlace
 from msgstore.model.message import MessageInfo
 from msgstore.model.outcomes import Finding, Removed, Usage
 from msgstore.model.result import Filed
 from msgstore.store.levels import check_rename, levels_above, renamed_with_children
 from msgstore.store.lines import HeaderBlock
+from msgstore.store.memory_changes import MemoryChanges
 from msgstore.store.memory_folder import MemoryFolder, MemoryFolderState, new_message
 
 __all__ = ["MemoryStore"]
@@ -106,6 +108,7 @@ class MemoryStore:
         self._holders: dict[tuple[MailboxId, FolderName], list[_Hold]] = {}
         self._validities = itertools.count(int(clock.time()))
         self._guids = itertools.count(1)
+        self._sources: list[MemoryChanges] = []
 
     def create_mailbox(self, mailbox: MailboxId) -> None:
         """Make the mailbox and its default folders."""
@@ -123,7 +126,7 @@ class MemoryStore:
 
     def remove_mailbox(self, mailbox: MailboxId) -> None:
         """Remove the mailbox with all its mail."""
-        with self._lock:
+        with self.locked():
             self._boxes.pop(mailbox, None)
 
     def folder(self, mailbox: MailboxId, name: FolderName) -> Folder:
@@ -174,6 +177,24 @@ class MemoryStore:
             holders.append(hold)
             return hold
 
+    def watch_changes(self) -> MemoryChanges:
+        """Tell of changes."""
+        source = MemoryChanges(self._state_of, lock=self._lock, on_close=self._forget_source)
+        with self._lock:
+            self._sources.append(source)
+        return source
+
+    def _forget_source(self, source: object) -> None:
+        self._sources = [one for one in self._sources if one is not source]
+
+    def _state_of(self, place: ChangedPlace) -> object:
+        mailbox, folder = place
+        box = self._boxes.get(mailbox)
+        if box is None or folder is None:
+            return box and tuple(box.folders)
+        found = box.folders.get(folder)
+        return found and (found.uidvalidity, found.modseq)
+
     def check_health(self) -> None:
         """Memory is always well."""
 
@@ -181,7 +202,7 @@ class MemoryStore:
         """Nothing to give back."""
 
     def _file(self, content: bytes, filing: Filing) -> Filed:
-        with self._lock:
+        with self.locked():
             self.create_mailbox(filing.mailbox)
             folder = self.place(filing.mailbox, filing.folder)
             info = new_message(
@@ -251,9 +272,15 @@ class MemoryStore:
 
     # For the handles.
 
-    def locked(self) -> AbstractContextManager[object]:
-        """Give the lock of the whole store."""
-        return self._lock
+    @contextmanager
+    def locked(self) -> Generator[None]:
+        """Keep everybody else out of the whole store."""
+        with self._lock:
+            try:
+                yield
+            finally:
+                for source in self._sources:
+                    source.compare()
 
     def place(self, mailbox: MailboxId, name: FolderName) -> MemoryFolderState:
         """Give what is kept of a folder."""

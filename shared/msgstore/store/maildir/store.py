@@ -20,6 +20,7 @@ from msgstore.model.result import Filed
 from msgstore.store.clock import SystemClock
 from msgstore.store.directories import Directories, Place
 from msgstore.store.disk import Disk
+from msgstore.store.maildir.changes import Inotify, MaildirChanges
 from msgstore.store.maildir.checking import Checkup
 from msgstore.store.maildir.compacting import compact_folder
 from msgstore.store.maildir.deliver import Courier
@@ -257,6 +258,18 @@ class MaildirStore:
         self._require(mailbox)
         for info in self.folders(mailbox).list():
             compact_folder(Reading(self, mailbox, info.name))
+
+    def watch_changes(self) -> MaildirChanges | None:
+        """Have the kernel tell of changes; None where it has no descriptor to give."""
+        try:
+            inotify = Inotify()
+        except OSError:
+            return None
+        return MaildirChanges(
+            self.directories,
+            lambda mailbox, folder: self._box(mailbox) if folder is None else self.place_of(mailbox, folder),
+            inotify,
+        )
 
     def check_health(self) -> None:
         """Write, sync and remove something small where mail is kept."""
