@@ -18,16 +18,19 @@ from msgstore.config.schema import Settings
 from msgstore.model.errors import ConfigError
 from msgstore.service.activation import passed_sockets
 from msgstore.service.channel import WorkerChannel
+from msgstore.service.hints import Hints
 from msgstore.service.lifecycle import Lifecycle, beat_while_healthy, run
 from msgstore.service.listen import Listener, bind
 from msgstore.service.notify import Notifier
 from msgstore.service.offload import Offload
 from msgstore.service.workers import PoolSettings, supervise
-from msgstore.telemetry.log import configure_logging
+from msgstore.telemetry.log import configure_logging, logger
 from msgstore.telemetry.metrics import CONTENT_TYPE, MetricsHub
 from msgstore.wiring import CLOCK, AccessParts, build_access, require_data_dir
 
 __all__ = ["main"]
+
+log = logger(__name__)
 
 SNAPSHOT_SECONDS: Final = 5.0
 """How old the figures on the page may be."""
@@ -90,6 +93,15 @@ def _page_listener(settings: Settings, owned: contextlib.ExitStack) -> Listener 
     return listener
 
 
+def _hints(directory: str) -> Hints | None:
+    """Listen for hints; without them what others changed is found a little later."""
+    try:
+        return Hints(directory)
+    except OSError as error:
+        log.warning("access.hints_unavailable", directory=directory, reason=str(error))
+        return None
+
+
 class _Worker:
     """One process that serves until the end is asked for or its parent is gone."""
 
@@ -106,11 +118,12 @@ class _Worker:
         """Serve on the sockets, which stay the parent's."""
         loop = asyncio.get_running_loop()
         parts = build_access(self._settings)
+        hints = _hints(self._settings.access.hints_dir)
         self._channel.socket.setblocking(True)
         # The parent never writes: what can be read is its end.
         loop.add_reader(self._channel.socket, lifecycle.stop)
         try:
-            server = self._server(parts)
+            server = self._server(parts, hints)
             async with asyncio.TaskGroup() as group:
                 serving = group.create_task(server.serve(sockets))
                 self._channel.ready()
@@ -135,9 +148,11 @@ class _Worker:
             loop.remove_reader(self._channel.socket)
             self._offload.close()
             self._passwords.close()
+            if hints is not None:
+                hints.close()
             parts.close()
 
-    def _server(self, parts: AccessParts) -> AccessServer:
+    def _server(self, parts: AccessParts, hints: Hints | None) -> AccessServer:
         return AccessServer(
             self._settings.access,
             store=parts.store,
@@ -154,6 +169,7 @@ class _Worker:
                 max_message_octets=self._settings.lmtp.max_message_octets,
             ),
             counters=parts.events,
+            hints=hints,
         )
 
     async def _report(self, parts: AccessParts) -> None:

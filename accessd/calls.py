@@ -12,6 +12,8 @@ from accessd.bodies import Handles
 from accessd.peers import Credentials
 from accessd.session import Session, Sessions, Turn
 from accessd.uploads import Uploads
+from accessd.watch import Watches
+from accessd.watching import Watching
 from msgstore.access import contract, entries
 from msgstore.access.codes import AccessError
 from msgstore.access.contract import Checked
@@ -46,6 +48,10 @@ class AccessCounters(Protocol):
         """A peer without a role was closed."""
         ...
 
+    def set_watches(self, watches: int) -> None:
+        """Say how many watches there are now."""
+        ...
+
     def frame_refused(self) -> None:
         """A peer sent what is no frame, and was closed."""
         ...
@@ -71,6 +77,9 @@ class NoCounters:
         """Forget it."""
 
     def request_answered(self, method: str, outcome: str) -> None:
+        """Forget it."""
+
+    def set_watches(self, watches: int) -> None:
         """Forget it."""
 
 
@@ -108,6 +117,10 @@ class Services:
     request_seconds: float
     boot: str
     counters: AccessCounters
+    watching: Watching
+    max_watches: int
+    """Of one connection."""
+
     stats: Callable[[], tuple[int, int, int]]
     """Connections, requests in work and open handles of this process."""
 
@@ -120,6 +133,7 @@ class Caller:
     peer: Credentials
     handles: Handles
     uploads: Uploads
+    watches: Watches = field(default_factory=Watches)
     sessions: dict[str, Session] = field(default_factory=dict[str, Session])
     """By token; a token means nothing on another connection."""
 
@@ -135,6 +149,7 @@ class Caller:
         """Drop a session that has ended, whoever ended it."""
         self.sessions.pop(session.token, None)
         self.handles.release_of(session)
+        self.watches.end_of(session)
 
     def end(self, sessions: Sessions) -> None:
         """Drop everything the connection held."""
@@ -143,6 +158,7 @@ class Caller:
         self.sasl_steps.clear()
         self.handles.release_all()
         self.uploads.discard_all()
+        self.watches.end_all()
 
 
 class Call:

@@ -65,6 +65,7 @@ class Connection:
         self._inbox = Inbox(connected, allows=lambda: "fd-upload" in caller.features)
         self._outbox = Outbox(connected)
         self._outbox.on_progress = self._note_progress
+        caller.watches.voice.outbox = self._outbox
         self._running: dict[int, _Running] = {}
         self._progress = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
@@ -118,6 +119,7 @@ class Connection:
 
     def _note_progress(self) -> None:
         self._progress.set()
+        self._caller.watches.has_room()
         if self._leaving and not self._running and self._reader is not None:
             self._reader.cancel()
 

@@ -122,6 +122,7 @@ async def _expunge(call: Call, args: m.ExpungeArgs) -> m.ExpungeResult:
     ranges = EVERY if args.uids is None else ranges_of(args.uids)
     marked = None if args.which == "flagged" else target.all_marks()
     done = await call.commit(_expunge_from, call.services.store, target, ranges, marked)
+    target.session.note_own(target.mailbox, target.folder, removed=done.gone)
     target.unmark(done.asked - set(done.failed))
     return m.ExpungeResult(expunged=compressed(done.gone), failed=compressed(done.failed), modseq=done.modseq)
 

@@ -12,6 +12,7 @@ from accessd import (
     rpc_methods,
     search_methods,
     upload_methods,
+    watch_methods,
 )
 from accessd.calls import Call
 from accessd.repeats import once
@@ -28,6 +29,7 @@ _MODULES = (
     rpc_methods,
     search_methods,
     upload_methods,
+    watch_methods,
 )
 """Imported for what they enter."""
 

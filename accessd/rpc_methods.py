@@ -15,7 +15,7 @@ __all__: list[str] = []
 """Everything here is entered by name."""
 
 _SERVER: Final = "accessd/0.1.0"
-_FEATURES: Final = frozenset({"fd", "fd-upload"})
+_FEATURES: Final = frozenset({"fd", "fd-upload", "events"})
 
 
 @serves(entries.RPC_HELLO)
@@ -51,7 +51,12 @@ async def _stats(call: Call, _args: s.NoArgs) -> s.StatsResult:
     connections, inflight, handles = call.services.stats()
     sessions = call.services.sessions
     return s.StatsResult(
-        connections=connections, sessions=len(sessions), inflight=inflight, handles=handles, exclusive=sessions.held
+        connections=connections,
+        sessions=len(sessions),
+        inflight=inflight,
+        handles=handles,
+        exclusive=sessions.held,
+        watches=len(call.services.watching),
     )
 
 

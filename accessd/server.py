@@ -13,6 +13,7 @@ from accessd.connection import Connection, Rules
 from accessd.peers import Peers, credentials_of
 from accessd.session import Sessions
 from accessd.uploads import Uploads
+from accessd.watching import Hints, Watching
 from msgstore.access.frames import Request
 from msgstore.access.shapes import Limits
 from msgstore.config.schema import AccessSettings
@@ -47,6 +48,7 @@ class AccessServer:
         peers: Peers,
         login: LoginRules | None = None,
         counters: AccessCounters | None = None,
+        hints: Hints | None = None,
     ) -> None:
         self._settings = settings
         self._peers = peers
@@ -68,16 +70,27 @@ class AccessServer:
                 inflight=settings.max_inflight,
                 handles=settings.max_handles,
                 idle_ms=int(settings.idle_seconds * 1000),
+                alive_ms=int(settings.alive_seconds * 1000),
             ),
             login=LoginRules() if login is None else login,
             request_seconds=settings.request_seconds,
             boot=str(uuid.uuid4()),
             counters=self._counters,
+            watching=Watching(settings, store=store, offload=offload, hints=hints, on_count=self._counters.set_watches),
+            max_watches=settings.max_watches,
             stats=self._stats,
         )
+        self._services.sessions.on_change = self._services.watching.note_own
 
     async def serve(self, sockets: Sequence[socket.socket]) -> None:
         """Accept and serve until :meth:`stop` has been called and its grace is over; the sockets stay the caller's."""
+        self._services.watching.open()
+        try:
+            await self._serve(sockets)
+        finally:
+            self._services.watching.close()
+
+    async def _serve(self, sockets: Sequence[socket.socket]) -> None:
         async with asyncio.TaskGroup() as group:
             self._accepting = [group.create_task(self._accept_all(listening, group)) for listening in sockets]
             sweeper = group.create_task(self._sweep())

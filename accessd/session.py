@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from accessd.looks import FolderNews
+from accessd.own import Own
 from msgstore.access.codes import AccessError
+from msgstore.access.watchshapes import FolderChange
 from msgstore.model.address import MailboxId
 from msgstore.model.folder import FolderName, FolderStatus
 from msgstore.model.interfaces import Clock, Hold
-from msgstore.model.message import Uid
+from msgstore.model.message import MessageInfo, Uid
 from msgstore.model.user import User
 from msgstore.telemetry.log import logger
 
@@ -51,6 +54,10 @@ class Turn:
             self._over.set_result(None)
 
 
+def _tell_nobody(*_: object) -> None:
+    return
+
+
 class Turns:
     """What changes runs alone and in the order received; what reads waits for the changes before it."""
 
@@ -58,6 +65,12 @@ class Turns:
         self._last_change: asyncio.Future[None] | None = None
         self._reads: list[asyncio.Future[None]] = []
         """Reads received since the last change."""
+
+    @property
+    def last_change(self) -> "asyncio.Future[None] | None":
+        """Done when every change is over that was received so far; None where there is none."""
+        found = self._last_change
+        return None if found is None or found.done() else found
 
     def take(self, *, changes: bool) -> Turn:
         """Take the next place; called in the order in which requests are received."""
@@ -126,6 +139,9 @@ class Session:
     held_place: Place | None = None
     """What is held."""
 
+    on_change: "OnChange" = _tell_nobody
+    """Tells those who watch."""
+
     @property
     def mailbox(self) -> MailboxId:
         """Whose mail it may see."""
@@ -143,9 +159,42 @@ class Session:
         """Whether this session holds that maildrop alone."""
         return self.hold is not None and self.held_place == (mailbox, folder)
 
+    def note_own(
+        self,
+        mailbox: MailboxId,
+        folder: FolderName,
+        modseq: int | None = None,
+        *,
+        seen: Iterable[MessageInfo] = (),
+        added: Iterable[Uid] = (),
+        removed: Iterable[Uid] = (),
+    ) -> None:
+        """Say that the session has changed a folder; called before the request that did it is answered.
+
+        Everybody else who watches the folder is told at once.  ``seen`` are messages as the response shows them,
+        ``added`` and ``removed`` those that came and went, ``modseq`` that of the folder when messages had been added.
+        """
+        own = Own(
+            seen=frozenset((info.uid, info.modseq) for info in seen),
+            added=frozenset(added),
+            modseq=modseq,
+            removed=frozenset(removed),
+        )
+        self.on_change(self, mailbox, folder, own)
+
+    def note_own_folder(
+        self, mailbox: MailboxId, change: FolderChange, folder: FolderName, new_folder: FolderName | None = None
+    ) -> None:
+        """Say that the session has created, deleted or renamed a folder, as :meth:`note_own` does for messages."""
+        own = Own(folder=FolderNews(change=change, folder=folder, new_folder=new_folder))
+        self.on_change(self, mailbox, None, own)
+
     def drop_marks(self) -> None:
         """Forget what was marked; nothing was removed yet."""
         self.marks.clear()
+
+
+OnChange = Callable[[Session, MailboxId, FolderName | None, Own], None]
 
 
 class Sessions:
@@ -157,6 +206,8 @@ class Sessions:
         self._by_token: dict[str, Session] = {}
         self._holders: dict[Place, Session] = {}
         self._freed: dict[Place, asyncio.Event] = {}
+        self.on_change: OnChange = _tell_nobody
+        """For sessions that start from now on; see :meth:`Session.note_own`."""
 
     def __len__(self) -> int:
         return len(self._by_token)
@@ -188,6 +239,7 @@ class Sessions:
             since=self._clock.time(),
             last_used=self._clock.monotonic(),
             on_end=on_end,
+            on_change=self.on_change,
         )
         self._by_token[session.token] = session
         return session

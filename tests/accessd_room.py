@@ -256,6 +256,9 @@ class Tally:
     def frame_refused(self) -> None:
         self.events.append("refused")
 
+    def set_watches(self, watches: int) -> None:
+        self.watches = watches
+
     def request_answered(self, method: str, outcome: str) -> None:
         self.events.append(f"{method} {outcome}")
 

@@ -36,6 +36,7 @@ SAMPLES: dict[str, object] = {
     "keywords": [],
     "recipients": [{"forward_path": "alice@example.org"}],
     "client": {},
+    "watch": 1,
 }
 REQUESTS = [method for method in contract.METHODS.values() if method.kind != "from_server"]
 

@@ -15,6 +15,7 @@ from typing import Any, Literal, Self, TypeVar
 from msgstore.access import contract, entries
 from msgstore.access.aio_body import Body
 from msgstore.access.aio_changes import Changing
+from msgstore.access.aio_watch import Listening, Watch
 from msgstore.access.bodies import pieces_of
 from msgstore.access.bodyshapes import INLINE_OCTETS, DeliverResult, HasDescriptor
 from msgstore.access.codes import AccessError
@@ -35,17 +36,18 @@ from msgstore.access.mailshapes import (
 from msgstore.access.rows import MessageRow, rows_of
 from msgstore.access.searchshapes import SearchHit
 from msgstore.access.shapes import HelloResult, LoginResult
-from msgstore.access.sync import receive_from
+from msgstore.access.sync_body import receive_from
 
-__all__ = ["AccessClient", "Body", "Session"]
+__all__ = ["AccessClient", "Body", "Session", "Watch"]
 
 Result = TypeVar("Result")
 
 
-class AccessClient:
+class AccessClient(Listening):
     """One connection to the access socket, of one event loop."""
 
     def __init__(self, connected: socket.socket, *, timeout_seconds: float = 60.0) -> None:
+        super().__init__()
         self._socket = connected
         self._timeout_seconds = timeout_seconds
         self._loop = asyncio.get_running_loop()
@@ -53,9 +55,8 @@ class AccessClient:
         self._features = frozenset[str]()
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
         self._sending = asyncio.Lock()
-        self._ended: Exception | None = None
         self.told: list[Told] = []
-        """What the server said unasked; the caller empties it."""
+        """What the server said unasked, but for events of watches; the caller empties it."""
 
         self._loop.add_reader(connected.fileno(), self._on_readable)
 
@@ -85,7 +86,7 @@ class AccessClient:
         finally:
             made.close()
 
-    async def hello(self, client: str, features: Sequence[str] = ("fd", "fd-upload")) -> HelloResult:
+    async def hello(self, client: str, features: Sequence[str] = ("fd", "fd-upload", "events")) -> HelloResult:
         """Agree on version and features."""
         found = await self.ask(entries.RPC_HELLO, proto=entries.PROTO, client=client, features=list(features))
         self._features = frozenset(found.features)
@@ -269,7 +270,9 @@ class AccessClient:
             return
         for item in finished:
             if isinstance(item, Told):
-                self.told.append(item)
+                if not self._events.put(item):
+                    self.told.append(item)
+                self._event_came.set()
                 continue
             waiting = self._waiting.get(item.id)
             if waiting is not None and not waiting.done():
@@ -287,6 +290,7 @@ class AccessClient:
         self._socket.close()
         for descriptor in self._conversation.unclaimed():
             os.close(descriptor)
+        self._event_came.set()
         for waiting in self._waiting.values():
             if not waiting.done():
                 waiting.set_exception(why)
@@ -361,6 +365,13 @@ class Session(Changing):
             if page.next_uid is None:
                 return tuple(hits)
             conditions["after_uid"] = page.next_uid
+
+    async def watch(self, *folders: str, since: Mapping[str, int] | None = None) -> Watch:
+        """Watch folders, all of them where none are named, from now or from the modseq that ``since`` has for one."""
+        started = await self.client.ask(
+            entries.WATCH_START, session=self.token, mailbox=self.mailbox, folders=folders or None, since=since
+        )
+        return Watch(self.client, started)
 
     async def _ask(self, method: Method[Any, Result], folder: str | None, **args: object) -> Result:
         return await self.client.ask(method, **self._in(folder), **args)

@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 
-from msgstore.access import bodyshapes, changeshapes, mailshapes, searchshapes, shapes
+from msgstore.access import bodyshapes, changeshapes, mailshapes, searchshapes, shapes, watchshapes
 
 __all__ = ["PROTO", "Method", "entries"]
 
@@ -241,6 +241,14 @@ DELIVER_MESSAGE: Final = Method(
 )
 MESSAGE_SEARCH: Final = Method(
     name="message.search", args=searchshapes.SearchArgs, result=searchshapes.SearchResult, roles=_IMAP
+)
+
+WATCH_START: Final = Method(
+    name="watch.start", args=watchshapes.WatchArgs, result=watchshapes.WatchStarted, roles=_IMAP
+)
+WATCH_STOP: Final = Method(name="watch.stop", args=watchshapes.Watched, result=shapes.Nothing, roles=_IMAP)
+WATCH_EVENT: Final = Method(
+    name="watch.event", args=watchshapes.WatchEvent, result=shapes.Nothing, roles=_IMAP, kind="from_server"
 )
 
 

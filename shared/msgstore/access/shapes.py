@@ -123,6 +123,8 @@ class StatsResult(Struct, kw_only=True, frozen=True):
     exclusive: int
     """Maildrops held by ``mailbox.open``."""
 
+    watches: int
+
 
 class IdArgs(Struct, kw_only=True, frozen=True):
     """Names a request of this connection."""

@@ -3,12 +3,13 @@
 One thread at a time uses a client.  The same names as in ``aio``, without ``await``.
 """
 
-import array
 import os
+import select
 import socket
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from msgstore.access import contract, entries
 from msgstore.access.bodies import pieces_of
@@ -16,7 +17,7 @@ from msgstore.access.bodyshapes import INLINE_OCTETS, DeliverResult, HasDescript
 from msgstore.access.codes import AccessError
 from msgstore.access.conversation import Answer, Conversation, Told
 from msgstore.access.entries import Method
-from msgstore.access.frames import READ_OCTETS, FrameRefused
+from msgstore.access.events import Events
 from msgstore.access.mailshapes import (
     DeleteResult,
     ExpungeResult,
@@ -31,15 +32,14 @@ from msgstore.access.mailshapes import (
 from msgstore.access.rows import MessageRow, rows_of
 from msgstore.access.searchshapes import SearchHit
 from msgstore.access.shapes import HelloResult, LoginResult
+from msgstore.access.sync_body import Body, receive_from
 from msgstore.access.sync_changes import Changing
+from msgstore.access.sync_watch import Watch
+from msgstore.access.watchshapes import WatchEvent
 
-__all__ = ["AccessClient", "Body", "Session", "receive_from"]
+__all__ = ["AccessClient", "Body", "Session", "Watch", "receive_from"]
 
 Result = TypeVar("Result")
-
-_CHUNK_OCTETS: Final = 64 * 1024
-_DESCRIPTOR_SPACE: Final = socket.CMSG_SPACE(2 * array.array("i").itemsize)
-"""Room for one descriptor and to notice a second one, which is refused."""
 
 
 class AccessClient:
@@ -54,7 +54,9 @@ class AccessClient:
 
         self._arrived: dict[int, Answer] = {}
         self.told: list[Told] = []
-        """What the server said unasked; the caller empties it."""
+        """What the server said unasked, but for events of watches; the caller empties it."""
+
+        self._events = Events()
 
     @classmethod
     def connect(cls, path: str, *, client: str = "msgstore", timeout_seconds: float = 60.0) -> Self:
@@ -75,7 +77,7 @@ class AccessClient:
             raise
         return made
 
-    def hello(self, client: str, features: Sequence[str] = ("fd", "fd-upload")) -> HelloResult:
+    def hello(self, client: str, features: Sequence[str] = ("fd", "fd-upload", "events")) -> HelloResult:
         """Agree on version and features."""
         found = self.ask(entries.RPC_HELLO, proto=entries.PROTO, client=client, features=list(features))
         self._features = frozenset(found.features)
@@ -133,6 +135,27 @@ class AccessClient:
         )
         return Session(self, opened)
 
+    def next_event(self, watch: int, timeout_seconds: float | None = None) -> WatchEvent | None:
+        """Wait for the next event of a watch; None where none comes in time.
+
+        Raises:
+            AccessError, OSError: the connection ended.
+        """
+        until = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        while (event := self._events.take(watch)) is None:
+            left = None if until is None else max(0.0, until - time.monotonic()) * 1000
+            readable = select.poll()
+            readable.register(self._socket, select.POLLIN)
+            if not readable.poll(left):
+                return None
+            self._read()
+        return event
+
+    def stop_watch(self, watch: int) -> None:
+        """End a watch; what it told and nobody read is dropped."""
+        self.ask(entries.WATCH_STOP, watch=watch)
+        self._events.forget(watch)
+
     def close(self) -> None:
         """End the connection, and with it marks, locks and handles."""
         for descriptor in self._conversation.unclaimed():
@@ -170,7 +193,7 @@ class AccessClient:
             **more,
         )
 
-    def retrieve(self, **args: object) -> "Body":
+    def retrieve(self, **args: object) -> Body:
         """Call ``message.retrieve`` and keep a descriptor that comes with it."""
         result, descriptor = self._exchange(entries.MESSAGE_RETRIEVE.name, args)
         return Body(self, contract.typed(result, RetrieveResult), descriptor)
@@ -234,7 +257,8 @@ class AccessClient:
             raise self._conversation.fatal or AccessError("GOING_AWAY", "the server closed the connection")
         for item in self._conversation.receive(octets, descriptors):
             if isinstance(item, Told):
-                self.told.append(item)
+                if not self._events.put(item):
+                    self.told.append(item)
             elif item.id in self._expected:
                 self._arrived[item.id] = item
             elif item.descriptor is not None:
@@ -273,7 +297,7 @@ class Session(Changing):
             rows += rows_of(page)
         return tuple(rows)
 
-    def retrieve(self, uid: int, folder: str = "INBOX", *, way: str | None = "fd") -> "Body":
+    def retrieve(self, uid: int, folder: str = "INBOX", *, way: str | None = "fd") -> Body:
         """Open a message; ``way`` is auto, inline, handle or fd.  Use the Body as a context manager."""
         return self.client.retrieve(**self._in(folder), uid=uid, **{"as": way})
 
@@ -320,72 +344,9 @@ class Session(Changing):
         where: dict[str, object] = {"session": self.token, "mailbox": self.mailbox}
         return where if folder is None else where | {"folder": folder}
 
-
-class Body:
-    """An opened message, however its octets come; a context manager."""
-
-    def __init__(self, client: AccessClient, opened: RetrieveResult, descriptor: int | None) -> None:
-        self.opened = opened
-        """``octets``, ``stored_octets``, ``crlf``, ``dots``, ``sealed``."""
-
-        self._client = client
-        self._descriptor = descriptor
-
-    def fileno(self) -> int | None:
-        """The read-only descriptor, for sendfile from ``opened.fd_offset``; None where the body came otherwise."""
-        return self._descriptor
-
-    def chunks(self) -> Iterator[bytes]:
-        """Give the octets as stored, in pieces."""
-        opened = self.opened
-        if opened.body is not None:
-            if opened.body:
-                yield opened.body
-        elif self._descriptor is not None:
-            start, end = opened.fd_offset or 0, (opened.fd_offset or 0) + (opened.fd_octets or 0)
-            for offset in range(start, end, _CHUNK_OCTETS):
-                yield os.pread(self._descriptor, min(_CHUNK_OCTETS, end - offset), offset)
-        else:
-            for offset in range(0, opened.stored_octets, _CHUNK_OCTETS):
-                yield self._client.ask(entries.MESSAGE_READ, handle=opened.handle, offset=offset, octets=_CHUNK_OCTETS)
-
-    def read(self) -> bytes:
-        """Give all octets as stored."""
-        return b"".join(self.chunks())
-
-    def close(self) -> None:
-        """Give the descriptor or the handle back; harmless to repeat."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
-        elif self.opened.handle is not None:
-            self._client.ask(entries.MESSAGE_RELEASE, handle=self.opened.handle)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-def receive_from(connected: socket.socket) -> tuple[bytes, tuple[int, ...]]:
-    """Read octets and the descriptor that may come with them; empty octets mean the end.
-
-    Raises:
-        FrameRefused: more than one descriptor came, or the kernel had to drop one; whatever came is closed.
-        OSError: the connection failed.
-
-    unix(7), SCM_RIGHTS.
-    """
-    octets, extra, flags, _ = connected.recvmsg(READ_OCTETS, _DESCRIPTOR_SPACE, socket.MSG_CMSG_CLOEXEC)
-    found = array.array("i")
-    for level, kind, content in extra:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            found.frombytes(content[: len(content) - len(content) % found.itemsize])
-    if len(found) > 1 or flags & socket.MSG_CTRUNC:
-        for descriptor in found:
-            os.close(descriptor)
-        raise FrameRefused("a descriptor was lost or came uncalled for")
-    return octets, tuple(found)
+    def watch(self, *folders: str, since: Mapping[str, int] | None = None) -> Watch:
+        """Watch folders, all of them where none are named, from now or from the modseq that ``since`` has for one."""
+        started = self.client.ask(
+            entries.WATCH_START, session=self.token, mailbox=self.mailbox, folders=folders or None, since=since
+        )
+        return Watch(self.client, started)

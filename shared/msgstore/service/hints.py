@@ -18,7 +18,7 @@ from msgstore.model.errors import InvalidAddress, InvalidFolderName
 from msgstore.model.folder import FolderName
 from msgstore.telemetry.log import logger
 
-__all__ = ["Changed", "HintReceiver", "HintSender", "hints_from", "packed"]
+__all__ = ["Changed", "HintReceiver", "HintSender", "Hints", "hints_from", "packed"]
 
 log = logger(__name__)
 
@@ -122,6 +122,37 @@ class HintSender:
         if self._directory_fd >= 0:
             os.close(self._directory_fd)
             self._directory_fd = -1
+
+
+class Hints:
+    """A receiver, and a sender to all others; of one thread."""
+
+    def __init__(self, directory: str) -> None:
+        """Bind in the directory.
+
+        Raises:
+            OSError: nothing can be bound there.
+        """
+        self._receiver = HintReceiver(directory)
+        self._sender = HintSender(directory)
+        self._sender.own = self._receiver.name
+
+    def fileno(self) -> int:
+        """Readable when there are hints."""
+        return self._receiver.fileno()
+
+    def read(self) -> tuple[Changed, ...]:
+        """Give what has come; never waits."""
+        return self._receiver.read()
+
+    def send(self, places: Iterable[Changed]) -> None:
+        """Tell the others; never waits, never fails."""
+        self._sender.send(places)
+
+    def close(self) -> None:
+        """Take the socket away."""
+        self._receiver.close()
+        self._sender.close()
 
 
 class HintReceiver:

@@ -35,6 +35,7 @@ class AccessEvents:
         self._connections = 0
         metrics.declare_events(_ACCESS_EVENTS)
         metrics.set_gauge("connections", 0)
+        metrics.set_gauge("watches", 0)
 
     def connection_opened(self) -> None:
         """A peer with a role has connected."""
@@ -46,6 +47,10 @@ class AccessEvents:
         """Its connection has ended."""
         self._connections -= 1
         self._metrics.set_gauge("connections", self._connections)
+
+    def set_watches(self, watches: int) -> None:
+        """Say how many watches there are now."""
+        self._metrics.set_gauge("watches", watches)
 
     def peer_denied(self) -> None:
         """A peer without a role was closed."""
