@@ -112,6 +112,7 @@ def test_a_killed_accessd_loses_no_event_and_its_socket_for_hints_is_swept() -> 
         handed_over(ours, "alice")
         last = next_of(watch)
         ours.kill("accessd")
+        wait_until(lambda: not answers(ours.access), what="the end of every worker")
         handed_over(ours, "alice")
         sockets = len(list((ours.place / "hints").iterdir()))
         ours.start("accessd")
