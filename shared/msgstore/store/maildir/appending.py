@@ -288,7 +288,7 @@ class Appending:
         row.count(made, 1)
         row.uidnext = numbered[-1][0].uid + 1
         row.listed_records += len(numbered)
-        note_own_change(self._target, fd, row)
+        note_own_change(self._target, fd, row, has_listed=True)
         index.save_folder(row)
 
     def _undoing(self, linked: Sequence[_Arrival], action: Callable[[], T]) -> T:

@@ -6,6 +6,7 @@ may have changed something in the same moment; that is made sure of some time la
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from msgstore.model.message import Uid
@@ -27,9 +28,16 @@ _SURE_SECONDS_A_MESSAGE: Final = 60e-6
 """Twenty times what listing a message costs: making sure takes at most a twentieth of the time."""
 
 
-def note_own_change(reading: Reading, fd: int, row: FolderRow) -> None:
-    """Note the times that an own change gave the directories, and that others may have hidden one behind it."""
-    Stamps.of(reading.house.disk, fd).put_into(row)
+def note_own_change(reading: Reading, fd: int, row: FolderRow, *, has_listed: bool = False) -> None:
+    """Note the times that an own change gave the directories, and that others may have hidden one behind it.
+
+    Only with ``has_listed``, which says that the lock is held and the UID list was read to its end, the list counts as
+    known: otherwise somebody may have given out UIDs meanwhile, and what is not read would be given out again.
+    """
+    now = Stamps.of(reading.house.disk, fd)
+    if not has_listed:
+        now = replace(now, list_inode=row.list_inode, list_octets=row.list_octets, list_time=row.list_time)
+    now.put_into(row)
     wait = max(_SURE_SECONDS, row.messages * _SURE_SECONDS_A_MESSAGE)
     row.relist_at = row.relist_at or reading.house.disk.wall_seconds() + wait
 
