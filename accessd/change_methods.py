@@ -17,6 +17,8 @@ from msgstore.model.folder import FolderName
 from msgstore.model.interfaces import Folder, MessageStore
 from msgstore.model.message import Uid
 from msgstore.model.outcomes import Column, Copied, FlagChange, FlagsOutcome
+from msgstore.model.user import Quota
+from msgstore.store.quota import check_quota
 
 __all__ = ["missing_destination"]
 
@@ -42,6 +44,7 @@ async def _set_flags(call: Call, args: c.SetFlagsArgs) -> c.SetFlagsResult:
         )
 
     outcome = await call.commit(act)
+    target.session.note_own(target.mailbox, target.folder, seen=outcome.changed)
     rows = [pages.cells_of(info, _FLAG_COLUMNS) for info in outcome.changed[: _ROWS_LIMIT + 1]]
     end = min(pages.fitting(rows), _ROWS_LIMIT)
     known = sorted([*outcome.modified, *(info.uid for info in outcome.changed)])
@@ -60,10 +63,16 @@ async def _copy(call: Call, args: c.TransferArgs) -> c.TransferResult:
     target, ranges, to = mail.target_of(call, args), ranges_of(args.uids), FolderName.parse(args.to_folder)
 
     def act() -> Copied:
-        folder = target.open(call.services.store)
-        return _transfer(call.services.store, target, folder.copy, (ranges, to))
+        store, folder = call.services.store, target.open(call.services.store)
+        uids = set(pages.uids_in(folder, target, ranges))
+        sizes = folder.rows(("uid", "octets")) if target.session.user.quota != Quota() else ()
+        octets = sum(octets for uid, octets in sizes if uid in uids and isinstance(octets, int))
+        check_quota(store, target.session.user, octets, messages=len(uids))
+        return _transfer(store, target, folder.copy, (ranges, to))
 
-    return _transferred(await call.commit(act), ranges)
+    copied = await call.commit(act)
+    target.session.note_own(target.mailbox, to, added=copied.to_uids)
+    return _transferred(copied, ranges)
 
 
 @serves(entries.MESSAGE_MOVE)
@@ -77,6 +86,8 @@ async def _move(call: Call, args: c.TransferArgs) -> c.TransferResult:
             return _transfer(store, target, target.open(store).move, (ranges, to))
 
     copied = await call.commit(act)
+    target.session.note_own(target.mailbox, to, added=copied.to_uids)
+    target.session.note_own(target.mailbox, target.folder, removed=copied.from_uids)
     target.unmark(copied.from_uids)
     return _transferred(copied, ranges)
 

@@ -9,9 +9,10 @@ from accessd.upload_methods import take_source
 from accessd.uploads import Source
 from msgstore.access import entries
 from msgstore.access.codes import AccessError
-from msgstore.model.address import parse_address
+from msgstore.model.address import MailboxId, parse_address
 from msgstore.model.envelope import BodyType, ClientIdentity, EncryptionInfo, Envelope, Recipient, SpamVerdict
 from msgstore.model.errors import MsgstoreError
+from msgstore.model.folder import FolderName
 from msgstore.model.interfaces import DeliveryAgent
 from msgstore.model.result import DeliveryResult, Outcome
 
@@ -51,7 +52,10 @@ async def _deliver(call: Call, args: b.DeliverArgs) -> b.DeliverResult:
         return tuple(one if isinstance(one, b.OneResult) else _written(next(results)) for one in accepted)
 
     source, give_back = take_source(call, args)
-    return b.DeliverResult(results=await call.commit_with(give_back, act, source))
+    results = await call.commit_with(give_back, act, source)
+    for place in {(place.mailbox, place.folder) for result in results for place in result.filed}:
+        call.services.watching.changed(MailboxId.parse(place[0]), FolderName.parse(place[1]))
+    return b.DeliverResult(results=results)
 
 
 def _accept(agent: DeliveryAgent, recipient: b.RecipientShape) -> Recipient | b.OneResult:

@@ -28,7 +28,9 @@ async def _create(call: Call, args: c.CreateArgs) -> c.FolderMade:
         store.folders(target.mailbox).create(target.folder, special_use=use)
         return target.open(store).stat().uidvalidity
 
-    return c.FolderMade(uidvalidity=await call.commit(act))
+    uidvalidity = await call.commit(act)
+    target.session.note_own_folder(target.mailbox, "created", target.folder)
+    return c.FolderMade(uidvalidity=uidvalidity)
 
 
 @serves(entries.FOLDER_DELETE)
@@ -41,6 +43,7 @@ async def _delete(call: Call, args: m.FolderArgs) -> s.Nothing:
             store.folders(target.mailbox).delete(target.folder)
 
     await call.commit(act)
+    target.session.note_own_folder(target.mailbox, "deleted", target.folder)
     _forget(call, target)
     return s.Nothing()
 
@@ -57,6 +60,7 @@ async def _rename(call: Call, args: c.RenameArgs) -> c.FolderMade:
         return store.folder(target.mailbox, to).stat().uidvalidity
 
     uidvalidity = await call.commit(act)
+    target.session.note_own_folder(target.mailbox, "renamed", target.folder, to)
     _forget(call, target)
     return c.FolderMade(uidvalidity=uidvalidity)
 

@@ -17,6 +17,7 @@ from msgstore.access.codes import AccessError
 from msgstore.model.errors import FolderNotFound, MessageTooLarge
 from msgstore.model.interfaces import StagedMessage
 from msgstore.model.outcomes import Appended
+from msgstore.store.quota import check_quota
 
 __all__ = ["take_source"]
 
@@ -73,12 +74,14 @@ async def _append(call: Call, args: b.AppendArgs) -> b.AppendResult:
             raise missing_destination(target.folder, error) from error
         staged, end = staged_from(store, source, limit)
         try:
+            check_quota(store, target.session.user, staged.octets)
             return folder.append(staged, flags=flags, keywords=keywords, internal_date=args.internal_date)
         finally:
             end()
 
     source, give_back = take_source(call, args)
     done = await call.commit_with(give_back, act, source)
+    target.session.note_own(target.mailbox, target.folder, done.modseq, added=[done.uid])
     if args.staged is not None:
         call.caller.uploads.discard(args.staged)
     return b.AppendResult(uid=done.uid, uidvalidity=done.uidvalidity, modseq=done.modseq)

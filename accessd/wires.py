@@ -68,7 +68,9 @@ class Outbox:
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
         self._waiting: deque[tuple[bytes, int | None]] = deque()
-        self._octets = 0
+        self.octets = 0
+        """Waiting."""
+
         self._more = asyncio.Event()
         self._closed = False
         self.on_progress: Callable[[], None] = lambda: None
@@ -77,7 +79,7 @@ class Outbox:
     @property
     def is_full(self) -> bool:
         """Whether the peer does not read as fast as it asks."""
-        return self._octets > _OUTBOX_LIMIT_OCTETS
+        return self.octets > _OUTBOX_LIMIT_OCTETS
 
     def put(self, octets: bytes, descriptor: int | None = None) -> None:
         """Queue a frame; the descriptor is the outbox's from here on."""
@@ -86,7 +88,7 @@ class Outbox:
                 os.close(descriptor)
             return
         self._waiting.append((octets, descriptor))
-        self._octets += len(octets)
+        self.octets += len(octets)
         self._more.set()
 
     def finish(self) -> None:
@@ -117,7 +119,7 @@ class Outbox:
                         await asyncio.get_running_loop().sock_sendall(self._socket, octets)
                     else:
                         await self._send_with(octets, descriptor)
-                self._octets -= len(octets)
+                self.octets -= len(octets)
                 self.on_progress()
             self._more.clear()
             if self._closed:

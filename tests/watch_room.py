@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from accessd.calls import LoginRules
+from accessd.calls import LoginRules, NoCounters
 from accessd.server import AccessServer
 from msgstore.access.aio import AccessClient, Session, Watch
 from msgstore.access.uids import each_uid
@@ -81,6 +81,16 @@ class Served:
         return self.server._services.sessions.every()[number]
 
 
+class WatchCounts(NoCounters):
+    """Keeps every number of watches that was told."""
+
+    def __init__(self) -> None:
+        self.told: list[int] = []
+
+    def set_watches(self, watches: int) -> None:
+        self.told.append(watches)
+
+
 @asynccontextmanager
 async def served(
     store: MessageStore, place: Path, *, hints_dir: Path | None = None, settings: AccessSettings | None = None
@@ -88,7 +98,7 @@ async def served(
     """Serve a store at a socket below ``place``."""
     offload, passwords, clock = Offload(4, 4096), Offload(1, 512), HandClock()
     hints = None if hints_dir is None else Hints(str(hints_dir))
-    counts: list[int] = []
+    counts = WatchCounts()
     server = AccessServer(
         settings or AccessSettings(grace_seconds=0.5, max_watches=256),
         store=store,
@@ -99,7 +109,7 @@ async def served(
         peers=ANYBODY,
         login=LoginRules(failure_seconds=0.0),
         hints=hints,
-        on_watches=counts.append,
+        counters=counts,
     )
     place.mkdir(exist_ok=True)  # noqa: ASYNC240 - before anything runs
     path = str(place / "sock")
@@ -109,7 +119,7 @@ async def served(
         async with asyncio.TaskGroup() as group:
             serving = group.create_task(server.serve([listening]))
             found = Served(path, server, clock)
-            found.watches = counts
+            found.watches = counts.told
             try:
                 yield found
             finally:

@@ -2,8 +2,9 @@
 
 ``disk`` is the only module that syncs, links, renames, unlinks or makes directories; everything above it names files
 by a directory descriptor and one component.  ``staging`` holds a message on its way in, ``memory`` is the executable
-specification (with ``memory_folder``), ``maildir`` keeps files that Dovecot can take over and give back.  A delivery
-can be driven in steps that stop where the disk must be waited for; ``syncs`` does what many of them wait for at once.
-``rows`` and ``levels`` are what backends share about rows and folder names.  Everything blocks; stores may be used from
-any thread.  No session state is kept: delete marks belong to accessd.
+specification (with ``memory_folder``, ``memory_tree`` and ``memory_changes``), ``maildir`` keeps files that Dovecot can
+take over and give back.  A delivery can be driven in steps that stop where the disk must be waited for; ``syncs`` does
+what many of them wait for at once.  ``rows`` and ``levels`` are what backends share about rows and folder names,
+``quota`` says when a mailbox is full, ``requests`` remembers writes that must be done once.  Everything blocks; stores
+may be used from any thread.  No session state is kept: delete marks belong to accessd.
 """

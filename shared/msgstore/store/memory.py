@@ -4,41 +4,28 @@ import itertools
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
 
 from msgstore.model.address import MailboxId
 from msgstore.model.errors import (
-    FolderExists,
-    FolderHasChildren,
     FolderNotFound,
     MailboxNotFound,
     MsgstoreError,
-    ReservedFolderName,
     StoreUnavailable,
 )
-from msgstore.model.folder import DEFAULT_FOLDERS, INBOX, FolderInfo, FolderName, SpecialUse
+from msgstore.model.folder import DEFAULT_FOLDERS, INBOX, FolderName, SpecialUse
 from msgstore.model.interfaces import Clock, Filing, Folder, FolderTree, Hold, StagedMessage, Wait
 from msgstore.model.mailbox import ChangedPlace
 from msgstore.model.message import MessageInfo
 from msgstore.model.outcomes import Finding, Removed, Usage
 from msgstore.model.result import Filed
-from msgstore.store.levels import check_rename, levels_above, renamed_with_children
 from msgstore.store.lines import HeaderBlock
 from msgstore.store.memory_changes import MemoryChanges
 from msgstore.store.memory_folder import MemoryFolder, MemoryFolderState, new_message
+from msgstore.store.memory_tree import MemoryBox, MemoryTree
 
 __all__ = ["MemoryStore"]
-
-
-@dataclass(slots=True)
-class MemoryBox:
-    """What is kept of a mailbox."""
-
-    folders: dict[FolderName, MemoryFolderState]
-    subscribed: frozenset[FolderName] = frozenset()
-    removed: list[tuple[Removed, MessageInfo, bytes]] = field(default_factory=list[tuple[Removed, MessageInfo, bytes]])
 
 
 class _Staged:
@@ -137,7 +124,7 @@ class MemoryStore:
     def folders(self, mailbox: MailboxId) -> FolderTree:
         """Give the folder tree."""
         self.box(mailbox)
-        return _Tree(self, mailbox)
+        return MemoryTree(self, mailbox)
 
     def stage(self, *, expected_octets: int | None = None) -> StagedMessage:
         """Begin a message."""
@@ -323,82 +310,3 @@ class MemoryStore:
         """Give what was staged."""
         assert isinstance(staged, _Staged), "a message is stored by the store that staged it"
         return staged.content()
-
-
-@dataclass(frozen=True, slots=True)
-class _Tree:
-    """See :class:`msgstore.model.mailbox.FolderTree`."""
-
-    _store: MemoryStore
-    mailbox: MailboxId
-
-    def list(self) -> tuple[FolderInfo, ...]:
-        with self._store.locked():
-            box = self._store.box(self.mailbox)
-            parents = {name.parent for name in box.folders}
-            return tuple(
-                FolderInfo(
-                    name=name,
-                    special_use=box.folders[name].special_use,
-                    subscribed=name in box.subscribed,
-                    has_children=name in parents,
-                )
-                for name in sorted(box.folders, key=lambda name: (not name.is_inbox, name))
-            )
-
-    def exists(self, name: FolderName) -> bool:
-        return name in self._store.box(self.mailbox).folders
-
-    def create(self, name: FolderName, *, special_use: SpecialUse | None = None) -> None:
-        with self._store.locked():
-            box = self._store.box(self.mailbox)
-            if name in box.folders:
-                raise FolderExists(f"{self.mailbox} has a folder {name}")
-            self._make_levels_above(box, name)
-            box.folders[name] = self._store.new_state(special_use)
-
-    def delete(self, name: FolderName) -> None:
-        with self._store.locked():
-            box = self._store.box(self.mailbox)
-            if name.is_inbox:
-                raise ReservedFolderName("INBOX cannot be removed")
-            self._store.place(self.mailbox, name)
-            if any(other.parent == name for other in box.folders):
-                raise FolderHasChildren(f"{name} has folders below it")
-            del box.folders[name]
-
-    def rename(self, name: FolderName, to: FolderName) -> None:
-        with self._store.locked():
-            box = self._store.box(self.mailbox)
-            check_rename(name, to)
-            self._store.place(self.mailbox, name)
-            if to in box.folders:
-                raise FolderExists(f"{self.mailbox} has a folder {to}")
-            self._make_levels_above(box, to)
-            if name.is_inbox:
-                box.folders[to] = self._store.new_state()
-                inbox = self._store.folder(self.mailbox, INBOX)
-                inbox.move([info.uid for info in inbox.list()], to)
-                return
-            for old, new in renamed_with_children(name, to, box.folders):
-                box.folders[new] = box.folders.pop(old)
-
-    def restore(self, name: FolderName, *, uidvalidity: int, uidnext: int) -> None:
-        with self._store.locked():
-            box = self._store.box(self.mailbox)
-            known = box.folders.get(name)
-            if known is not None and known.uidnext > 1:
-                raise FolderExists(f"{self.mailbox} has messages in {name}, or had some")
-            self._make_levels_above(box, name)
-            use = None if known is None else known.special_use
-            box.folders[name] = MemoryFolderState(uidvalidity=uidvalidity, special_use=use, uidnext=uidnext)
-
-    def subscribe(self, name: FolderName, *, wanted: bool = True) -> None:
-        with self._store.locked():
-            box = self._store.box(self.mailbox)
-            box.subscribed = (box.subscribed | {name}) if wanted else (box.subscribed - {name})
-
-    def _make_levels_above(self, box: MemoryBox, name: FolderName) -> None:
-        for level in levels_above(name):
-            if level not in box.folders:
-                box.folders[level] = self._store.new_state()

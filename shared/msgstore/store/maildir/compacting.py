@@ -44,7 +44,7 @@ def _compact(reading: Reading, index: Index, row: FolderRow) -> None:
             kept = {base for place in (NEW, CUR, NOWHERE) for _, base, _ in index.names(row.id, place)}
             reading.ledger.sync_of(reading.name).uid_file(fd).compact(news, kept)
             row.listed_records = news.listed
-        note_own_change(reading, fd, row)
+        note_own_change(reading, fd, row, has_listed=True)
         # Whatever others did meanwhile is found by listing everything once.
         row.relist_at = 1.0
         index.save_folder(row)
