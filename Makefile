@@ -54,6 +54,7 @@ build: $(STAMP)  ## Build wheel and sdist
 bench: $(STAMP)  ## Measure speed against other servers
 	@$(BIN)/python -m tests.speed.lmtp_cpu
 	@$(BIN)/python -m tests.speed.bench $(BENCHARGS)
+	@$(BIN)/python -m tests.speed.reading
 
 lock: $(STAMP)  ## Renew the lock files
 	@$(BIN)/pip-compile --quiet --upgrade --generate-hashes --no-header --strip-extras --allow-unsafe \
