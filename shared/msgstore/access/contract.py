@@ -3,6 +3,7 @@
 The entries themselves stand in ``entries``.
 """
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -84,7 +85,7 @@ def check(name: str, params: Sequence[object], *, sole_session: str | None = Non
     named = _named(method, params, sole_session)
     options = _options(named)
     given = {key: value for key, value in named.items() if not key.startswith("_") and value is not None}
-    known = {field.encode_name: field.required for field in msgspec.structs.fields(method.args)}
+    known = _required_by_key(name)
     for key in named:
         if not key.startswith("_") and key not in known:
             raise _invalid(key, "is not an argument of this method")
@@ -142,6 +143,12 @@ def describe() -> dict[str, dict[str, Any]]:
     }
     limits = cast("dict[str, int]", plain(shapes.Limits())) | {"client_frame_octets": AT_CLIENT.object_octets}
     return {"methods": methods, "errors": {code: asdict(hints) for code, hints in CODES.items()}, "limits": limits}
+
+
+@functools.cache
+def _required_by_key(name: str) -> Mapping[str, bool]:
+    """Give the keys a method knows and whether each must be there; msgspec reads annotations anew each time."""
+    return {field.encode_name: field.required for field in msgspec.structs.fields(METHODS[name].args)}
 
 
 def _named(method: Method[Any, Any], params: Sequence[object], sole_session: str | None) -> dict[str, object]:
