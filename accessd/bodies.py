@@ -3,17 +3,17 @@
 import fcntl
 import os
 from dataclasses import dataclass
-from typing import Final, NamedTuple, cast
+from typing import Final, cast
 
 from accessd.session import Session
 from msgstore.access.codes import AccessError
 from msgstore.access.contract import changed
 from msgstore.access.mailshapes import RetrieveResult, Sealed
 from msgstore.access.shapes import Limits
-from msgstore.model.interfaces import Body, Folder
+from msgstore.model.interfaces import Body, BodyFacts, Folder
 from msgstore.model.message import Uid
 
-__all__ = ["Handles", "Known", "OpenedBody", "Slice", "known_of", "open_body", "read_head"]
+__all__ = ["Handles", "OpenedBody", "Slice", "facts_of", "open_body", "read_head"]
 
 _SCAN_LIMIT_OCTETS: Final = 1 << 20
 """Above this nobody reads a message only to learn whether a line begins with a dot; its reader will see."""
@@ -142,17 +142,12 @@ class Handles:
             self.release(handle)
 
 
-class Known(NamedTuple):
-    """What a reader is told of a message besides its octets."""
-
-    octets: int
-    sealed: bool
-
-
-def known_of(folder: Folder, uid: Uid) -> Known | None:
-    """Look one message up; None where it is not there."""
+def facts_of(body: Body, folder: Folder, uid: Uid) -> BodyFacts | None:
+    """Say what is known of an opened message; None where it is gone meanwhile and nobody knew before."""
+    if body.facts is not None:
+        return body.facts
     for octets, sealed in folder.rows(("octets", "sealed"), after_uid=uid - 1, last_uid=uid):
-        return Known(cast("int", octets), cast("bool", sealed))
+        return BodyFacts(cast("int", octets), cast("bool", sealed))
     return None
 
 
@@ -165,13 +160,13 @@ def open_body(folder: Folder, uid: Uid, wanted: Slice) -> OpenedBody:
     """
     body = folder.retrieve(uid)
     try:
-        return _opened(body, uid, known_of(folder, uid), wanted)
+        return _opened(body, uid, facts_of(body, folder, uid), wanted)
     except BaseException:
         body.close()
         raise
 
 
-def _opened(body: Body, uid: Uid, known: Known | None, wanted: Slice) -> OpenedBody:
+def _opened(body: Body, uid: Uid, known: BodyFacts | None, wanted: Slice) -> OpenedBody:
     stored = body.stored_octets
     start = min(wanted.offset, stored)
     end = stored if wanted.octets is None else min(stored, start + wanted.octets)

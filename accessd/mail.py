@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import cast
 
-from accessd.bodies import OpenedBody, Slice, known_of, open_body, read_head
+from accessd.bodies import OpenedBody, Slice, facts_of, open_body, read_head
 from accessd.calls import Call
 from accessd.session import Session, View
 from msgstore.access import contract
@@ -173,7 +173,7 @@ def read_headers(store: MessageStore, target: Target, lines: int | None, uid: Ui
     """
     folder = target.open(store)
     with folder.retrieve(uid) as body:
-        known = known_of(folder, uid)
+        known = facts_of(body, folder, uid)
         if known is not None and known.sealed:
             raise AccessError("SEALED", "the message is sealed", uids=[uid])
         headers, text = read_head(body, lines)

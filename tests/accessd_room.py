@@ -24,7 +24,7 @@ from msgstore.model.errors import (
     UserNotFound,
 )
 from msgstore.model.folder import INBOX, FolderName, FolderStatus
-from msgstore.model.interfaces import Body, Hold, StagedMessage
+from msgstore.model.interfaces import Body, BodyFacts, Hold, StagedMessage
 from msgstore.model.message import MessageInfo, Uid
 from msgstore.model.outcomes import Appended, Cell, Column
 from msgstore.model.user import User
@@ -40,6 +40,7 @@ class ShelfBody:
     """A message in a file or in memory."""
 
     def __init__(self, octets: bytes, directory: Path | None) -> None:
+        self.facts: BodyFacts | None = None
         self._octets = octets
         self._descriptor: int | None = None
         if directory is not None:

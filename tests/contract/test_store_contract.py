@@ -15,7 +15,7 @@ from msgstore.model.errors import (
     StoreError,
 )
 from msgstore.model.folder import DEFAULT_FOLDERS, INBOX, FolderName, SpecialUse
-from msgstore.model.interfaces import MessageStore, Wait
+from msgstore.model.interfaces import BodyFacts, MessageStore, Wait
 from msgstore.model.message import FLAGGED, SEEN, Uid
 from msgstore.model.result import Filed
 from tests.contract.shelf import ALICE, BOB, TEXT, WORK, put, text_of, to, uids
@@ -55,6 +55,15 @@ def test_a_body_is_read_in_ranges(store: MessageStore) -> None:
         assert body.read(len(TEXT) - 2, 100) == b"\r\n"
         assert body.read(len(TEXT), 10) == b""
         assert body.stored_octets == len(TEXT)
+
+
+def test_an_opened_message_tells_the_size_that_its_row_tells(store: MessageStore) -> None:
+    put(store, to(ALICE), text=b"a\nb\r\n\n")
+    folder = store.folder(ALICE, INBOX)
+    ((octets, sealed),) = folder.rows(["octets", "sealed"])
+
+    with folder.retrieve(Uid(1)) as body:
+        assert body.facts == BodyFacts(octets=8, sealed=False) == (octets, sealed)
 
 
 def test_every_recipient_has_one_answer_in_order_and_a_repeated_one_is_stored_once(store: MessageStore) -> None:

@@ -6,12 +6,21 @@ Everything blocks.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 from msgstore.model.address import MailboxId
 from msgstore.model.folder import FolderName
 
-__all__ = ["Body", "Filing", "StagedMessage", "Wait"]
+__all__ = ["Body", "BodyFacts", "Filing", "StagedMessage", "Wait"]
+
+
+class BodyFacts(NamedTuple):
+    """What a reader is told of a message besides its octets."""
+
+    octets: int
+    """Size with every line end counted as CRLF."""
+
+    sealed: bool
 
 
 class Body(Protocol):
@@ -20,6 +29,11 @@ class Body(Protocol):
     @property
     def stored_octets(self) -> int:
         """Size of what is handed out."""
+        ...
+
+    @property
+    def facts(self) -> BodyFacts | None:
+        """What the store knew when it opened the message; None where its rows have to be asked."""
         ...
 
     def read(self, offset: int, octets: int) -> bytes:

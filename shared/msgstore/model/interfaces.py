@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Protocol
 
 from msgstore.model.address import Address
-from msgstore.model.bodies import Body, Filing, StagedMessage, Wait
+from msgstore.model.bodies import Body, BodyFacts, Filing, StagedMessage, Wait
 from msgstore.model.envelope import ClientIdentity, Envelope, Recipient
 from msgstore.model.mailbox import Folder, FolderTree, Hold
 from msgstore.model.result import DeliveryResult
@@ -19,6 +19,7 @@ from msgstore.model.user import User
 __all__ = [
     "AuthProvider",
     "Body",
+    "BodyFacts",
     "Clock",
     "DeliveryAgent",
     "Filing",

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Final, Self
 
+from msgstore.model.bodies import BodyFacts
 from msgstore.model.errors import StoreUnavailable, store_error_from
 
 __all__ = ["FileBody", "OctetsBody"]
@@ -15,7 +16,8 @@ CHUNK_OCTETS: Final = 65536
 class FileBody:
     """A message that is a file; owns the descriptor it is given."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, facts: BodyFacts | None = None) -> None:
+        self.facts = facts
         self._fd = fd
         self._octets = os.fstat(fd).st_size
 
@@ -75,7 +77,8 @@ class FileBody:
 class OctetsBody:
     """A message held in memory."""
 
-    def __init__(self, octets: bytes) -> None:
+    def __init__(self, octets: bytes, facts: BodyFacts | None = None) -> None:
+        self.facts = facts
         self._octets = octets
 
     @property

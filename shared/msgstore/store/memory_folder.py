@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from msgstore.model.address import MailboxId
 from msgstore.model.errors import MessageExpunged, MessageNotFound
 from msgstore.model.folder import FolderName, FolderStatus, SpecialUse
-from msgstore.model.interfaces import Body, Hold, StagedMessage
+from msgstore.model.interfaces import Body, BodyFacts, Hold, StagedMessage
 from msgstore.model.message import SEEN, MessageInfo, Uid
 from msgstore.model.outcomes import Appended, Cell, Changes, Column, Copied, FlagChange, FlagsOutcome, Restored
 from msgstore.store.body import OctetsBody
@@ -166,7 +166,8 @@ class MemoryFolder:
             if found is None:
                 kind = MessageExpunged if uid < folder.uidnext else MessageNotFound
                 raise kind(f"{self.mailbox} has no message {uid} in {self.name}")
-            return OctetsBody(found[1])
+            info, octets = found
+            return OctetsBody(octets, BodyFacts(info.octets, info.sealed))
 
     def append(
         self,

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Sequence
 from itertools import repeat
 from typing import Final, cast
 
+from msgstore.model.bodies import BodyFacts
 from msgstore.model.message import MessageInfo, Uid
 from msgstore.model.outcomes import Cell, Column
 from msgstore.store.maildir.keywords import names_for
 from msgstore.store.maildir.names import flags_of, keyword_letters_of
-from msgstore.store.maildir.rows import FolderRow
+from msgstore.store.maildir.rows import FolderRow, MessageRow
 
-__all__ = ["INFO_COLUMNS", "cells", "infos_of", "keywords_of", "needed_columns"]
+__all__ = ["INFO_COLUMNS", "cells", "facts_of", "infos_of", "keywords_of", "needed_columns"]
 
 _NEEDS: Final[dict[Column, tuple[str, ...]]] = {
     "uid": ("uid",),
@@ -123,6 +124,11 @@ def infos_of(found: Sequence[tuple[object, ...]], row: FolderRow, keywords: dict
         )
         for uid, base, info, octets, wire_octets, internal_date, modseq, fields, extra in messages
     )
+
+
+def facts_of(message: MessageRow) -> BodyFacts | None:
+    """Say what the index knows of a message; None where its size was never asked for."""
+    return None if message.wire_octets is None else BodyFacts(message.wire_octets, _SEALED_MARK in message.base)
 
 
 def _field_or(key: str, fields: str | None, otherwise: str) -> str:

@@ -19,7 +19,7 @@ from msgstore.model.message import UID_LIMIT, MessageInfo, Uid
 from msgstore.model.outcomes import Appended, Cell, Changes, Column, Copied, FlagChange, FlagsOutcome, Restored
 from msgstore.store.body import FileBody
 from msgstore.store.maildir.appending import Appending
-from msgstore.store.maildir.cells import cells, needed_columns
+from msgstore.store.maildir.cells import cells, facts_of, needed_columns
 from msgstore.store.maildir.changing import Changing
 from msgstore.store.maildir.index import Index
 from msgstore.store.maildir.reading import TRIES, FolderHouse, Reading
@@ -117,7 +117,7 @@ class MaildirFolder:
     def _open(self, message: MessageRow) -> Body | None:
         """Open the file of a message; None where it has another name now or is gone."""
         try:
-            return FileBody(self._reading.open(message))
+            return FileBody(self._reading.open(message), facts_of(message))
         except FileNotFoundError:
             return None
         except OSError as error:
