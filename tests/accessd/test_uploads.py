@@ -83,6 +83,23 @@ async def test_an_appended_message_has_its_flags_keywords_and_date_also_when_it_
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("date", [-2_145_916_800, -1, 0, 2**32])
+async def test_a_message_may_be_older_than_1970_and_stays_so_when_it_is_copied(
+    tmp_path: Path, kind: str, date: int
+) -> None:
+    async with mailroom(tmp_path, kind) as box:
+        await box.session.append(TEXT, "Work", internal_date=date)
+        await box.session.copy(1, to="INBOX", folder="Work")
+        rows = [
+            row
+            for folder in ("INBOX", "Work")
+            for row in await box.session.list(folder, fields=("uid", "internal_date"))
+        ]
+
+    assert [row.internal_date for row in rows] == [date, date]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 async def test_the_uid_of_an_append_is_that_of_its_message_while_others_come_and_go(tmp_path: Path, kind: str) -> None:
     async with mailroom(tmp_path, kind) as box:
         sessions = [await box.another() for _ in range(3)]

@@ -36,6 +36,13 @@ def test_an_appended_message_has_its_uid_flags_keywords_and_date(box: MessageSto
     assert text_of(box, 2) == TEXT
 
 
+def test_a_message_may_be_older_than_1970(box: MessageStore) -> None:
+    appended = add(box, internal_date=-2_145_916_800.0)
+
+    assert infos(box)[appended.uid].internal_date == -2_145_916_800
+    assert text_of(box, appended.uid) == TEXT
+
+
 def test_what_is_appended_between_deliveries_is_found_under_the_uid_that_was_answered(box: MessageStore) -> None:
     for number in range(10):
         put(box, to(ALICE), text=b"delivered %d" % number)

@@ -86,11 +86,14 @@ def test_imaplib_copies_and_moves_with_flags_keywords_and_date(post: Post) -> No
         assert kept == [f"{one} (FLAGS (\\Flagged Red) INTERNALDATE {date} UID {one})" for one in range(1, 5)]
 
 
-@pytest.mark.parametrize("octets", [0, 1000, 300_000])
-def test_imaplib_appends_what_it_fetches_afterwards(post: Post, octets: int) -> None:
+@pytest.mark.parametrize(
+    ("octets", "date"),
+    [(0, "31-Dec-1999 23:59:59 +0000"), (1000, "02-Jan-1904 00:00:00 +0000"), (300_000, "01-Jan-2040 00:00:00 +0000")],
+)
+def test_imaplib_appends_what_it_fetches_afterwards(post: Post, octets: int, date: str) -> None:
     body = mail("big") + b".dots\r\n" * (octets // 7)
     with logged_in(post, "carol") as client:
-        said = client.append("INBOX", "(\\Draft)", '"31-Dec-1999 23:59:59 -0800"', body)[1]
+        said = client.append("INBOX", "(\\Draft)", f'"{date}"', body)[1]
         uid = re.search(rb"APPENDUID \d+ (\d+)", said[0])
         assert uid is not None
         number = uid[1].decode()
@@ -103,7 +106,7 @@ def test_imaplib_appends_what_it_fetches_afterwards(post: Post, octets: int) -> 
 
         assert isinstance(whole[0], tuple)
         assert whole[0][1] == body
-        assert b'INTERNALDATE "01-Jan-2000 07:59:59 +0000"' in whole[0][0]
+        assert f'INTERNALDATE "{date}"'.encode() in whole[0][0]
         assert b"RFC822.SIZE %d " % len(body) in whole[0][0]
         assert isinstance(part[0], tuple)
         assert part[0][1] == body[40:50]

@@ -122,7 +122,7 @@ class Changing(ABC):
     ) -> AppendResult:
         """Put a message into a folder, durably; of a file the whole content, wherever it is read at.
 
-        ``internal_date`` is seconds since 1970 UTC; None means now.
+        ``internal_date`` is seconds since 1970 UTC, below zero for what is older; None means now.
 
         Raises:
             AccessError: NO_FOLDER, whose ``imap`` is TRYCREATE; TOO_LARGE, OVER_QUOTA.

@@ -80,7 +80,7 @@ class AppendArgs(FolderArgs, kw_only=True, frozen=True, omit_defaults=True, rena
 
     flags: FlagWords | None = None
     keywords: FlagWords | None = None
-    internal_date: Annotated[int, Meta(ge=0, le=2**40)] | None = None
+    internal_date: Annotated[int, Meta(ge=-(2**40), le=2**40)] | None = None
     body: InlineBody | None = None
     staged: Count | None = None
     way: Literal["fd"] | None = None
