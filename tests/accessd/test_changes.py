@@ -113,7 +113,7 @@ async def test_one_of_two_flagged_messages_is_expunged_and_nothing_else_changes(
         box.put(b"1", b"2", b"3", b"4")
         await box.session.set_flags(1, 2, change="add", flags=["\\Deleted", "\\Seen"])
         marked = await box.session.delete(4)
-        one = await box.session.expunge(2, 3, which="flagged")
+        one = await box.session.expunge(uids=(2, 3), which="flagged")
         rows = await box.session.list(fields=("uid", "flags"))
         rest = await box.session.expunge(which="flagged")
         mine = await box.session.expunge()
@@ -123,6 +123,22 @@ async def test_one_of_two_flagged_messages_is_expunged_and_nothing_else_changes(
     assert [(row.uid, row.flags) for row in rows] == [(1, ("\\Deleted", "\\Seen")), (3, ()), (4, ())]
     assert rest.expunged == (1,)
     assert mine.expunged == (4,)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_no_uids_at_all_expunge_and_undelete_nothing(tmp_path: Path, kind: str) -> None:
+    async with mailroom(tmp_path, kind) as box:
+        box.put(b"1", b"2")
+        await box.session.set_flags(1, change="add", flags=["\\Deleted"])
+        await box.session.delete(2)
+        flagged = await box.session.expunge(uids=(), which="flagged")
+        marked = await box.session.expunge(uids=[])
+        still = await box.session.undelete(uids=[])
+        uids = await box.uids()
+
+    assert (flagged.expunged, marked.expunged) == ((), ())
+    assert still.marked == (2,)
+    assert uids == [1, 2]
 
 
 @pytest.mark.parametrize("kind", KINDS)

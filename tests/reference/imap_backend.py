@@ -232,13 +232,9 @@ class ImapSession(SessionInterface):
         """Remove what is flagged for it, of all messages or of those named."""
         if selected.readonly:
             raise MailboxReadOnly
-        uids: Sequence[UidItem] = ()
-        if uid_set is not None:
-            uids = _uids(selected.messages.get_uids(uid_set))
-            if not uids:
-                return await self._news(selected)
+        uids = None if uid_set is None else _uids(selected.messages.get_uids(uid_set))
         with told():
-            gone = await self._session.expunge(*uids, folder=_folder_of(selected), which="flagged")
+            gone = await self._session.expunge(uids=uids, folder=_folder_of(selected), which="flagged")
         if gone.failed:
             raise Refused(AccessError("IO", "some messages were not removed"))
         return await self._news(selected)

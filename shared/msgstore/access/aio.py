@@ -346,15 +346,19 @@ class Session(Changing):
         """Mark messages; nothing is removed before :meth:`expunge`."""
         return await self.client.ask(entries.MESSAGE_DELETE, **self._in(folder), uids=uids)
 
-    async def undelete(self, *uids: UidItem, folder: str = "INBOX") -> UndeleteResult:
-        """Take marks away, all of them where none are named."""
-        return await self.client.ask(entries.MESSAGE_UNDELETE, **self._in(folder), uids=uids or None)
+    async def undelete(self, *, uids: Sequence[UidItem] | None = None, folder: str = "INBOX") -> UndeleteResult:
+        """Take marks away: those of ``uids``, or all of them where that is None."""
+        return await self.client.ask(entries.MESSAGE_UNDELETE, **self._in(folder), uids=uids)
 
     async def expunge(
-        self, *uids: UidItem, folder: str = "INBOX", which: Literal["marked", "flagged"] | None = None
+        self,
+        *,
+        uids: Sequence[UidItem] | None = None,
+        folder: str = "INBOX",
+        which: Literal["marked", "flagged"] | None = None,
     ) -> ExpungeResult:
-        """Remove for good what this session marked, or what is flagged; no more than the uids where some are named."""
-        return await self._ask(entries.MESSAGE_EXPUNGE, folder, which=which, uids=uids or None)
+        """Remove for good what this session marked, or what is flagged; of ``uids`` alone, where that is not None."""
+        return await self._ask(entries.MESSAGE_EXPUNGE, folder, which=which, uids=uids)
 
     async def search(self, folder: str = "INBOX", **conditions: object) -> tuple[SearchHit, ...]:
         """Give every message that meets the conditions, page by page; :class:`SearchArgs` names them."""
