@@ -14,6 +14,7 @@ from pymap.concurrent import Event
 from pymap.exceptions import MailboxReadOnly
 from pymap.flags import FlagOp, PermanentFlags, SessionFlags
 from pymap.interfaces.session import SessionInterface
+from pymap.listtree import ListTree
 from pymap.mailbox import MailboxSnapshot
 from pymap.parsing.message import AppendMessage
 from pymap.parsing.response.code import AppendUid, CopyUid
@@ -26,7 +27,7 @@ from msgstore.access.aio import Session
 from msgstore.access.changeshapes import TransferResult
 from msgstore.access.codes import AccessError
 from msgstore.access.folderchanges import FolderChanges
-from msgstore.access.mailshapes import UidItem
+from msgstore.access.mailshapes import FolderRow, UidItem
 from msgstore.access.uids import compressed, each_uid
 from tests.reference.imap_messages import FIELDS, Message, Refused, told, words
 
@@ -88,15 +89,19 @@ class ImapSession(SessionInterface):
     ) -> tuple[Iterable[tuple[str, str | None, Sequence[bytes]]], SelectedMailbox | None]:
         """List folders; an empty filter asks for the delimiter. RFC 3501 §6.3.8."""
         with told():
-            found = await self._session.folders(ref_name + filter_, subscribed=subscribed)
-        if not filter_:
-            return [("", found.delimiter, [b"Noselect"])], await self._updated(selected)
+            pattern = None if subscribed else ref_name + filter_
+            found = await self._session.folders(pattern, subscribed=subscribed)
         rows: list[tuple[str, str | None, Sequence[bytes]]] = []
-        for row in found.folders:
-            attributes = [b"HasChildren" if row.has_children else b"HasNoChildren"]
-            if row.special_use is not None:
-                attributes.append(row.special_use.removeprefix("\\").encode())
-            rows.append((row.name, found.delimiter, attributes))
+        if not filter_:
+            rows.append(("", found.delimiter, [b"Noselect"]))
+        elif subscribed:
+            # Levels above a subscribed folder show where % ends at them. RFC 3501 §6.3.9.
+            tree = ListTree(found.delimiter).update(*(row.name for row in found.folders))
+            matching = tree.list_matching(ref_name, filter_)
+            wanted = [one for one in matching if one.exists or filter_.endswith("%")]
+            rows += [(one.name, found.delimiter, one.attributes) for one in wanted]
+        else:
+            rows += [(row.name, found.delimiter, _attributes(row)) for row in found.folders]
         return rows, await self._updated(selected)
 
     async def get_mailbox(
@@ -342,6 +347,11 @@ class ImapSession(SessionInterface):
     def _folder_id(self, name: str, uidvalidity: int) -> ObjectId:
         """Make up an id, which pymap compares and always tells; it does not outlive a rename."""
         return ObjectId.new_mailbox_id(hashlib.sha256(f"{name} {uidvalidity}".encode()).digest()[:16])
+
+
+def _attributes(row: FolderRow) -> Sequence[bytes]:
+    children = b"HasChildren" if row.has_children else b"HasNoChildren"
+    return [children] if row.special_use is None else [children, row.special_use.removeprefix("\\").encode()]
 
 
 def _folder_of(selected: SelectedMailbox) -> str:

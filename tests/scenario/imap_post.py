@@ -47,9 +47,9 @@ class Post:
 
 
 @contextmanager
-def post_office(*users: str) -> Generator[Post]:
-    """Run accessd and the IMAP server for the time of the block."""
-    with house(*users, only=("accessd",)) as ours, imap_server(ours) as port:
+def post_office(*users: str, daemons: tuple[str, ...] = ("accessd",)) -> Generator[Post]:
+    """Run accessd, or what else is named, and the IMAP server for the time of the block."""
+    with house(*users, only=daemons) as ours, imap_server(ours) as port:
         yield Post(ours, port)
 
 

@@ -141,7 +141,7 @@ def test_imaplib_renames_and_subscribes_and_keeps_the_messages(post: Post) -> No
 
         client.rename("Work", "Archive")
         names = [str(line) for line in client.list('""', "*")[1]]
-        subscribed = client.lsub('""', "*")[1]
+        subscribed, top = client.lsub('""', "*")[1], client.lsub('""', "%")[1]
         after = client.status("Archive/2020", "(MESSAGES UIDNEXT)")[1][0]
 
         assert status is not None
@@ -149,6 +149,7 @@ def test_imaplib_renames_and_subscribes_and_keeps_the_messages(post: Post) -> No
         assert after == b"Archive/2020 (MESSAGES 1 UIDNEXT 2)"
         assert not [name for name in names if "Work" in name]
         assert subscribed == [b'(\\HasNoChildren) "/" Archive/2020']
+        assert top == [b'(\\Noselect \\HasChildren) "/" Archive']
         assert client.unsubscribe("Archive/2020")[0] == "OK"
         assert client.lsub('""', "*")[1] == [None]
         assert refusal(client.delete("Archive")) == "HASCHILDREN"

@@ -1,8 +1,10 @@
 """mbsync keeps a Maildir and a mailbox of ours alike, through the reference IMAP server."""
 
 import re
+import smtplib
 import subprocess
 from collections.abc import Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -186,3 +188,26 @@ def test_mbsync_carries_changes_of_both_sides_over(post: Post, tmp_path: Path) -
         assert there["Made far/Below"] == [("in-far", "")]
         assert here == there
         assert state(session, near) == before
+
+
+def test_mail_that_is_delivered_while_mbsync_runs_comes_once(tmp_path: Path) -> None:
+    required("mbsync")
+    with post_office("lena", daemons=("accessd", "lmtpd")) as post, access(post.ours, "lena") as session:
+        near = Near(tmp_path, post.port, "lena")
+        tokens = [f"delivered-{number}" for number in range(200)]
+
+        def deliver() -> None:
+            with smtplib.LMTP(str(post.ours.lmtp)) as client:
+                for token in tokens:
+                    client.sendmail("a@example.net", [f"lena@{DOMAIN}"], mail(token))
+
+        with ThreadPoolExecutor(1) as pool:
+            delivering = pool.submit(deliver)
+            while not delivering.done():
+                near.sync()
+            delivering.result()
+        near.sync()
+        here, there = near.messages(), far_messages(session)
+
+        assert there["INBOX"] == sorted((token, "") for token in tokens)
+        assert here == there
