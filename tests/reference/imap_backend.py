@@ -201,16 +201,15 @@ class ImapSession(SessionInterface):
         sequence_set: SequenceSet,
         set_seen: bool,  # noqa: FBT001 - pymap's signature
     ) -> tuple[Iterable[tuple[int, Message]], SelectedMailbox]:
-        """Give messages, marked as seen before they are read where that is wanted."""
-        wanted = selected.messages.get_uids(sequence_set)
+        """Give messages, marked as seen before they are read where that is wanted; not what is known to be gone."""
+        wanted = (await self._news(selected)).messages.get_uids(sequence_set)
         if set_seen and wanted:
+            folder, seen = _folder_of(selected), [str(Seen)]
             with told():
-                await self._session.set_flags(
-                    *_uids(wanted), change="add", flags=[str(Seen)], folder=_folder_of(selected)
-                )
+                await self._session.set_flags(*_uids(wanted), change="add", flags=seen, folder=folder)
             await self._news(selected)
         found = [(seq, _cached(selected, uid)) for seq, uid in wanted]
-        return [(seq, message) for seq, message in found if message is not None], await self._news(selected)
+        return [(seq, message) for seq, message in found if message is not None], selected
 
     async def search_mailbox(
         self, selected: SelectedMailbox, keys: frozenset[SearchKey]

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.scenario, pytest.mark.timeout(120)]
 
 @pytest.fixture(scope="module")
 def post() -> Generator[Post]:
-    with post_office("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan") as made:
+    with post_office("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy") as made:
         yield made
 
 
@@ -130,6 +130,27 @@ def test_a_uid_expunge_removes_one_of_two_deleted_and_others_hear_of_it(post: Po
         assert fetched(other, "(FLAGS)") == ["1 (FLAGS (\\Deleted) UID 1)", "2 (FLAGS () UID 3)"]
         assert client.expunge()[1] == [b"1"]
         assert fetched(client, "(FLAGS)") == ["1 (FLAGS () UID 3)"]
+
+
+def test_a_message_that_another_session_removed_never_comes_empty(post: Post) -> None:
+    with logged_in(post, "judy") as client, logged_in(post, "judy") as late, access(post.ours, "judy") as session:
+        client.append("INBOX", "", "", mail("one"))
+        client.append("INBOX", "", "", mail("two"))
+        client.noop()
+        late.noop()
+        session.set_flags(1, change="add", flags=["\\Deleted"])
+        session.expunge(which="flagged")
+
+        by_uid = fetched(client, "(BODY.PEEK[])", "1")
+        copied = client.uid("COPY", "1", "Trash")
+
+        assert by_uid == []
+        assert told(client, "EXPUNGE") == ["1"]
+        assert copied[0] == "OK"
+        assert told(client, "COPYUID") == []
+        assert session.stat("Trash").messages == 0
+        with pytest.raises(imaplib.IMAP4.abort):
+            late.fetch("1", "(BODY.PEEK[])")
 
 
 def test_imaplib_renames_and_subscribes_and_keeps_the_messages(post: Post) -> None:
