@@ -182,23 +182,23 @@ def read_headers(store: MessageStore, target: Target, lines: int | None, uid: Ui
 
 
 def matches(name: str, pattern: str, delimiter: str) -> bool:
-    """Whether a folder name fits a pattern of IMAP LIST, in time linear in both; INBOX fits in any case.
+    """Whether a folder name fits a pattern of IMAP LIST, in time linear in both; the level INBOX fits in any case.
 
     RFC 9051 §6.3.9.
     """
-    if name == "INBOX":
-        pattern = "INBOX" if pattern.upper() == "INBOX" else pattern
+    inbox_length = len("INBOX") if name.partition(delimiter)[0] == "INBOX" else 0
     reached = {0}
-    for character in name:
+    for number, character in enumerate(name):
         reached = _with_skips(reached, pattern)
         following: set[int] = set()
         for at in reached:
             if at == len(pattern):
                 continue
-            wild = pattern[at] == "*" or (pattern[at] == "%" and character != delimiter)
+            asked = pattern[at].upper() if number < inbox_length else pattern[at]
+            wild = asked == "*" or (asked == "%" and character != delimiter)
             if wild:
                 following.add(at)
-            elif pattern[at] == character and pattern[at] != "%":
+            elif asked == character and asked != "%":
                 following.add(at + 1)
         reached = following
     return len(pattern) in _with_skips(reached, pattern)
