@@ -243,6 +243,20 @@ def test_a_line_whose_file_comes_later_is_kept_for_it(store: MaildirStore, box: 
     assert [info.uid for info in folder.list()] == [1, 7]
 
 
+def test_a_file_that_comes_with_a_list_written_anew_keeps_its_uid(store: MaildirStore, box: Path) -> None:
+    store.folder(ALICE, INBOX).stat()
+    with (box / "dovecot-uidlist").open("ab") as uidlist:
+        uidlist.write(b"7 :1.late.host\n")
+    store.folder(ALICE, INBOX).stat()
+
+    (box / "anew").write_bytes((box / "dovecot-uidlist").read_bytes())
+    (box / "anew").rename(box / "dovecot-uidlist")
+    (box / "cur" / "1.late.host:2,").write_bytes(b"x")
+
+    assert [info.uid for info in store.folder(ALICE, INBOX).list()] == [1, 7]
+    assert [info.uid for info in store.folder(ALICE, INBOX).list()] == [1, 7]
+
+
 def test_a_list_written_anew_with_the_same_uids_keeps_what_is_remembered(store: MaildirStore, box: Path) -> None:
     folder = store.folder(ALICE, INBOX)
     for _ in range(3):

@@ -209,7 +209,9 @@ class Comparison:
         """Keep listed messages of which no file was seen: in a list read on they may still come; else they are gone."""
         row = self._row
         if self._news.is_whole:
-            self._index.remove(row.id, [uid for uid, _, _ in self._index.names(row.id, NOWHERE)])
+            self._index.remove(
+                row.id, [uid for uid, base, _ in self._index.names(row.id, NOWHERE) if base not in places]
+            )
             return
         waiting = [record for base, record in pending.items() if base not in places]
         self._index.insert(row.id, (_new_row(record, (NOWHERE, ""), None) for record in waiting))
