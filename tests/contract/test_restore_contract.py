@@ -5,7 +5,7 @@ import pytest
 from msgstore.model.errors import FolderExists, UidTaken
 from msgstore.model.folder import INBOX, FolderName
 from msgstore.model.interfaces import MessageStore
-from msgstore.model.message import FLAGGED, Uid
+from msgstore.model.message import FLAGGED, UID_LIMIT, Uid
 from msgstore.model.outcomes import Restored
 from tests.contract.shelf import ALICE, WORK, add, infos, text_of, uids
 
@@ -63,6 +63,19 @@ def test_uids_that_were_given_out_or_do_not_ascend_are_refused_and_nothing_is_pu
     put(box, INBOX, 2, 9)
     assert uids(box) == [1, 2, 9]
     assert add(box).uid == 10
+
+
+def test_uids_of_messages_that_are_gone_over_there_are_not_given_out_here(box: MessageStore) -> None:
+    box.folders(ALICE).restore(WORK, uidvalidity=77, uidnext=1)
+    put(box, WORK, 5)
+
+    box.folder(ALICE, WORK).restore((), uidnext=42)
+    box.folder(ALICE, WORK).restore((), uidnext=7)
+
+    assert box.folder(ALICE, WORK).stat().uidnext == 42
+    assert add(box, WORK).uid == 42
+    with pytest.raises(UidTaken):
+        box.folder(ALICE, WORK).restore((), uidnext=UID_LIMIT + 2)
 
 
 def test_a_folder_in_use_is_not_restored_over(box: MessageStore) -> None:

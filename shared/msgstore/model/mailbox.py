@@ -124,12 +124,16 @@ class Folder(Protocol):
         """
         ...
 
-    def restore(self, messages: Sequence[Restored]) -> None:
+    def restore(self, messages: Sequence[Restored], *, uidnext: int = 1) -> None:
         """Put messages of another store here under the UIDs they had, durably; those already here are left alone.
+
+        The next UID given out here is ``uidnext`` at least: UIDs of messages that are gone over there stay gone.  After
+        a crash all of them are here or none, at the latest when this was called again, with no messages perhaps.
 
         Raises:
             FolderNotFound: it does not exist or is gone.
-            UidTaken: the UIDs do not ascend above every UID that was given out here; nothing was put.
+            UidTaken: the UIDs do not ascend above every UID that was given out here, or ``uidnext`` is none; nothing
+                was put.
             StoreError: it could not be done.
         """
         ...

@@ -185,11 +185,11 @@ class MemoryFolder:
             added = folder.add(info, content)
             return Appended(uid=added.uid, uidvalidity=folder.uidvalidity, modseq=added.modseq)
 
-    def restore(self, messages: Sequence[Restored]) -> None:
+    def restore(self, messages: Sequence[Restored], *, uidnext: int = 1) -> None:
         """Put messages here under the UIDs they had."""
         with self._house.locked():
             folder = self._here()
-            check_ascending(folder.uidnext, [one.uid for one in messages])
+            check_ascending(folder.uidnext, [one.uid for one in messages], uidnext=uidnext)
             for one in messages:
                 content = self._house.content_of(one.staged)
                 info = new_message(
@@ -199,6 +199,7 @@ class MemoryFolder:
                 added = folder.add(info, content)
                 if one.uidl is not None:
                     folder.messages[one.uid] = (replace(added, uidl=one.uidl), content)
+            folder.uidnext = max(folder.uidnext, uidnext)
 
     def set_flags(
         self,

@@ -30,13 +30,15 @@ def changed_set(before: frozenset[str], change: FlagChange, names: frozenset[str
             return before - names
 
 
-def check_ascending(uidnext: int, uids: Sequence[int]) -> None:
-    """Refuse UIDs that were given out or do not ascend.
+def check_ascending(given_next: int, uids: Sequence[int], *, uidnext: int) -> None:
+    """Refuse UIDs that were given out or do not ascend, and a UIDNEXT that cannot be.
 
     Raises:
-        UidTaken: one of them is at or below one before it.
+        UidTaken: one of them is at or below one before it, or above what UIDs can be.
     """
-    last = uidnext - 1
+    if uidnext > UID_LIMIT + 1:
+        raise UidTaken(f"{uidnext} cannot be the next UID")
+    last = given_next - 1
     for uid in uids:
         if not last < uid <= UID_LIMIT:
             raise UidTaken(f"UID {uid} cannot follow {last}")

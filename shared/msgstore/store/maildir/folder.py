@@ -169,9 +169,9 @@ class MaildirFolder:
         changing = Changing(self._reading)
         return changing.set_flags(uids, change, flags=flags, keywords=keywords, unchanged_since=unchanged_since)
 
-    def restore(self, messages: Sequence[Restored]) -> None:
+    def restore(self, messages: Sequence[Restored], *, uidnext: int = 1) -> None:
         """Put messages of another store here under the UIDs they had."""
-        restore_messages(self._reading, messages)
+        restore_messages(self._reading, messages, uidnext=uidnext)
 
     def copy(self, uids: Sequence[Uid], to: FolderName) -> Copied:
         """Put messages into another folder too, durably."""

@@ -161,6 +161,13 @@ class UidFile:
         if records:
             news.uidnext = records[-1].uid + 1
 
+    def raise_uidnext(self, news: ListNews, uidnext: int) -> None:
+        """Let the next UID be ``uidnext`` at least."""
+        if uidnext > news.uidnext:
+            uidlist = parse_uidlist(self._disk.read_file(self._fd, UIDLIST_NAME)[0])
+            uidlist.next_uid = uidnext
+            self._take(news, self._replace(uidlist))
+
     def compact(self, news: ListNews, bases: Container[str]) -> None:
         """Write the list anew without the records of messages that are gone."""
         uidlist = parse_uidlist(self._disk.read_file(self._fd, UIDLIST_NAME)[0])
