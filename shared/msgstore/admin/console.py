@@ -51,6 +51,7 @@ EX_DATAERR: Final = 65
 EX_NOUSER: Final = 67
 EX_NOHOST: Final = 68
 EX_SOFTWARE: Final = 70
+EX_CANTCREAT: Final = 73
 EX_TEMPFAIL: Final = 75
 EX_NOPERM: Final = 77
 EX_CONFIG: Final = 78
@@ -114,6 +115,10 @@ class Console:
         """Say what was done: a sentence for people, the facts for programs."""
         click.echo(json.dumps(facts) if self.as_json else sentence)
 
+    def result(self, facts: Mapping[str, Value | Sequence[Row]], /) -> None:
+        """Print a result of several parts for programs."""
+        click.echo(json.dumps({name: fact if isinstance(fact, str) else _plain(fact) for name, fact in facts.items()}))
+
     def note(self, text: str) -> None:
         """Say something beside the result; on standard error, not at all for programs."""
         if not self.as_json:
@@ -121,6 +126,10 @@ class Console:
 
 
 pass_console = click.make_pass_decorator(Console)
+
+
+def _plain(fact: Value | Sequence[Row]) -> Value | list[dict[str, Value]]:
+    return [dict(row) for row in fact] if isinstance(fact, Sequence) and not isinstance(fact, str) else fact
 
 
 def _text(value: Value) -> str:
@@ -170,6 +179,7 @@ def exit_code(error: BaseException) -> int:
         ((UserNotFound, MailboxNotFound, FolderNotFound, MessageNotFound), EX_NOUSER),
         (DomainNotHosted, EX_NOHOST),
         (PermissionError, EX_NOPERM),
+        (FileExistsError, EX_CANTCREAT),
         ((DirectoryUnavailable, Overloaded, OSError), EX_TEMPFAIL),
     )
     for kind, code in kinds:

@@ -59,6 +59,7 @@ def option(
     default: object = ...,
     show_default: bool = ...,
     is_flag: bool = ...,
+    multiple: bool = ...,
     help: str | None = ...,
 ) -> Callable[[_F], _F]: ...
 def pass_context(f: Callable[..., _R]) -> Callable[..., _R]: ...

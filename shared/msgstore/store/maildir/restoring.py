@@ -89,7 +89,7 @@ def _finish_earlier(disk: Disk, folder_fd: int, cur_fd: int) -> None:
     try:
         listed = {record.base for record in parse_uidlist(disk.read_file(folder_fd, UIDLIST_NAME)[0]).records}
     except (FileNotFoundError, StoreCorrupt):
-        listed = set()
+        listed = set[str]()
     for name in hidden:
         if base_of(name.removeprefix(_HIDDEN)) in listed:
             disk.rename((cur_fd, name), (cur_fd, name.removeprefix(_HIDDEN)))

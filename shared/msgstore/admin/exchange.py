@@ -1,0 +1,241 @@
+"""``msgstore import`` and ``msgstore export``: mailboxes of other programs in and out."""
+
+import os
+import sys
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+import rich_click as click
+from click import progressbar
+
+from msgstore.admin.callers_disk import CallersDisk
+from msgstore.admin.console import Console, Row, pass_console
+from msgstore.exchange.maildir_source import Flavour, MaildirSource
+from msgstore.exchange.maildir_target import write_maildir
+from msgstore.exchange.mbox_source import MboxSource
+from msgstore.exchange.mbox_target import write_mbox
+from msgstore.exchange.taking import Taking
+from msgstore.exchange.target import FolderWritten
+from msgstore.exchange.values import PassedOver, Progress, Source
+from msgstore.model.address import MailboxId, parse_address
+from msgstore.model.errors import MailboxNotFound
+from msgstore.model.folder import FolderName
+from msgstore.model.interfaces import MessageStore
+from msgstore.store.disk import Disk
+
+__all__ = ["EX_LEFT", "commands"]
+
+EX_LEFT: Final = 1
+"""Something was passed over; the rest is done."""
+
+FOLDERS: Final = click.option("--folder", "folders", multiple=True, help="Only this one; may be said again.")
+DRY_RUN: Final = click.option("--dry-run", is_flag=True, help="Say what would be done; change no mail.")
+MERGE: Final = click.option("--merge", is_flag=True, help="Put messages into folders in use too, under new UIDs.")
+SOURCE: Final = click.argument("source", type=click.Path(exists=True))
+TARGET: Final = click.argument("target", type=click.Path())
+ADDRESS: Final = click.argument("address")
+
+
+class Bar:
+    """Progress on standard error, where that is a terminal; closes what it shows at its end."""
+
+    def __init__(self, console: Console) -> None:
+        self._is_shown = not console.as_json and sys.stderr.isatty()
+        self._step: Callable[[], object] = lambda: None
+        self._end: Callable[[], object] = lambda: None
+
+    def begin(self, label: str, total: int | None) -> None:
+        """End the bar before and show one for a folder."""
+        self._end()
+        if not self._is_shown:
+            return
+        # Each step is an item of an iterable: that is how a bar without an end is moved.
+        bar = progressbar(length=total or 0, label=label, file=sys.stderr, show_pos=True)
+        bar.__enter__()
+        self._step = lambda: bar.update(1)
+        self._end = lambda: bar.__exit__(None, None, None)
+
+    def step(self) -> None:
+        """One more is done."""
+        self._step()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+
+@click.group("import")
+def import_() -> None:
+    """Take over a mailbox of another program: UIDs, flags, dates and subscriptions stay.  Run it again to go on."""
+
+
+@click.group()
+def export() -> None:
+    """Write a mailbox out for another program.  Run it again to go on."""
+
+
+@contextmanager
+def _mailbox(console: Console, address: str) -> Generator[tuple[MessageStore, MailboxId]]:
+    mailbox = console.directory.find(parse_address(address)).user.mailbox
+    with console.store() as store:
+        yield store, mailbox
+
+
+def _names(folders: tuple[str, ...]) -> frozenset[FolderName]:
+    return frozenset(FolderName.parse(folder) for folder in folders)
+
+
+def _take(
+    console: Console,
+    open_source: Callable[[], Source],
+    address: str,
+    *,
+    folders: tuple[str, ...],
+    dry_run: bool,
+    merge: bool,
+) -> int:
+    wanted = _names(folders)
+    rows: list[Row] = []
+    with _mailbox(console, address) as (store, mailbox), closing(open_source()) as source, Bar(console) as bar:
+        taking = Taking(store, mailbox, source, progress=bar, wanted=wanted, dry_run=dry_run, merges=merge)
+        rows += [
+            {
+                "folder": str(one.folder),
+                "put": one.put,
+                "present": one.present,
+                "failed": one.failed,
+                "uids": "kept" if one.keeps_uids else "new",
+                "uidvalidity": one.uidvalidity,
+            }
+            for one in taking.run()
+        ]
+        failures = taking.failures.found
+    return _show(console, rows, ("folder", "put", "present", "failed", "uids"), failures, dry_run=dry_run)
+
+
+def _show(
+    console: Console, rows: list[Row], columns: tuple[str, ...], failures: list[PassedOver], *, dry_run: bool
+) -> int:
+    passed: list[Row] = [{"place": one.place, "reason": one.reason} for one in failures]
+    if console.as_json:
+        console.result({"dry_run": dry_run, "folders": rows, "passed_over": passed})
+    else:
+        console.table(rows, columns)
+        for one in failures:
+            console.note(f"passed over: {one.place}: {one.reason}")
+        if dry_run:
+            console.note("this was a dry run: nothing was changed")
+    return EX_LEFT if failures else 0
+
+
+def _register(flavour: Flavour, sentence: str) -> None:
+    @import_.command(flavour, help=sentence)
+    @SOURCE
+    @ADDRESS
+    @FOLDERS
+    @DRY_RUN
+    @MERGE
+    @pass_console
+    def take(
+        console: Console, source: str, address: str, *, folders: tuple[str, ...], dry_run: bool, merge: bool
+    ) -> int:
+        place = os.path.abspath(source)  # noqa: PTH100 (as text for the disk)
+        return _take(
+            console,
+            lambda: MaildirSource(CallersDisk(), place, flavour=flavour),
+            address,
+            folders=folders,
+            dry_run=dry_run,
+            merge=merge,
+        )
+
+
+_register("maildir", "Take over a Maildir++ tree; lists of Dovecot, msgstore or Courier count where they are found.")
+_register("dovecot", "Take over a Maildir++ tree of Dovecot.")
+_register("courier", "Take over a Maildir++ tree of Courier.")
+
+
+@import_.command("mbox")
+@SOURCE
+@ADDRESS
+@FOLDERS
+@DRY_RUN
+@MERGE
+@pass_console
+def take_mbox(
+    console: Console, source: str, address: str, *, folders: tuple[str, ...], dry_run: bool, merge: bool
+) -> int:
+    """Take over an mbox file as INBOX, or a directory of them."""
+    place = os.path.abspath(source)  # noqa: PTH100 (as text for the disk)
+    return _take(
+        console,
+        lambda: MboxSource(CallersDisk(), place),
+        address,
+        folders=folders,
+        dry_run=dry_run,
+        merge=merge,
+    )
+
+
+@export.command("maildir")
+@ADDRESS
+@TARGET
+@FOLDERS
+@DRY_RUN
+@pass_console
+def write_out_maildir(console: Console, address: str, target: str, *, folders: tuple[str, ...], dry_run: bool) -> None:
+    """Write a Maildir++ tree that Dovecot opens with the same UIDs."""
+    _write(console, write_maildir, address, target, folders=folders, dry_run=dry_run)
+
+
+@export.command("mbox")
+@ADDRESS
+@TARGET
+@FOLDERS
+@DRY_RUN
+@pass_console
+def write_out_mbox(console: Console, address: str, target: str, *, folders: tuple[str, ...], dry_run: bool) -> None:
+    """Write a directory with an mbox file for each folder."""
+    _write(console, write_mbox, address, target, folders=folders, dry_run=dry_run)
+
+
+class _Writer(Protocol):
+    def __call__(
+        self,
+        store: MessageStore,
+        mailbox: MailboxId,
+        target: tuple[Disk, str],
+        *,
+        progress: Progress,
+        wanted: frozenset[FolderName],
+        dry_run: bool,
+    ) -> Iterator[FolderWritten]: ...
+
+
+def _write(
+    console: Console, writer: _Writer, address: str, target: str, *, folders: tuple[str, ...], dry_run: bool
+) -> None:
+    place = os.path.abspath(target)  # noqa: PTH100 (as text for the disk)
+    with _mailbox(console, address) as (store, mailbox), Bar(console) as bar:
+        if not store.mailbox_exists(mailbox):
+            raise MailboxNotFound(f"{mailbox} has no mail yet")
+        written = writer(store, mailbox, (CallersDisk(), place), progress=bar, wanted=_names(folders), dry_run=dry_run)
+        rows: list[Row] = [
+            {
+                "folder": str(one.folder),
+                "written": one.written,
+                "present": one.present,
+                "uidvalidity": one.uidvalidity,
+            }
+            for one in written
+        ]
+    _show(console, rows, ("folder", "written", "present"), [], dry_run=dry_run)
+
+
+commands: Final = (import_, export)
