@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -228,3 +231,11 @@ def test_mailboxes_lie_where_the_layout_says(layout: Layout, place: tuple[str, t
 def test_a_layout_that_leaves_its_tree_or_is_shared_by_all_is_refused(parts: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r".+"):
         Layout(**parts)
+
+
+def test_what_names_need_of_python_is_loaded_before_the_user_changes() -> None:
+    claim = "import sys, msgstore.store.maildir.folders; sys.exit('encodings.utf_16_be' not in sys.modules)"
+
+    done = subprocess.run([sys.executable, "-c", claim], check=False)
+
+    assert done.returncode == 0

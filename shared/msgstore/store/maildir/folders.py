@@ -7,6 +7,7 @@ separates levels.  A per cent sign is escaped only where it would be read as suc
 
 import base64
 import binascii
+import codecs
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -40,6 +41,9 @@ DEFAULT_SPECIAL_USE: Final[dict[FolderName, SpecialUse]] = {
 
 DIRECTORY_LIMIT_OCTETS: Final = 240
 """A file name has at most 255 octets; Dovecot appends to it while it deletes a folder."""
+
+_UTF_16: Final = codecs.lookup("utf-16-be")
+"""Found when this is loaded: whoever acts for the owner of the mail later may not be able to read Python's files."""
 
 _ESCAPED: Final = re.compile(r"%(?=2e|25)|\.")
 _UNESCAPED: Final = re.compile(r"%2e|%25(?=2e|25)")
@@ -143,7 +147,7 @@ def _read_component(part: str) -> str:
 def _encode_run(found: re.Match[str]) -> str:
     if found[0] == "&":
         return "&-"
-    packed = base64.b64encode(found[0].encode("utf-16-be")).decode().rstrip("=")
+    packed = base64.b64encode(_UTF_16.encode(found[0])[0]).decode().rstrip("=")
     return f"&{packed.replace('/', ',')}-"
 
 
@@ -152,6 +156,6 @@ def _decode_run(packed: str) -> str:
         return "&"
     try:
         octets = base64.b64decode(packed.replace(",", "/") + "=" * (-len(packed) % 4), validate=True)
-        return octets.decode("utf-16-be")
+        return _UTF_16.decode(octets)[0]
     except (binascii.Error, UnicodeDecodeError) as error:
         raise ValueError(f"{packed!r} is not a run of modified UTF-7") from error
