@@ -45,6 +45,11 @@ class CallersDisk(Disk):
         with _as_caller():
             return super().create_named(directory_fd, name)
 
+    def set_modified(self, fd: int, seconds: float) -> None:
+        """Set the time of a file."""
+        with _as_caller():
+            super().set_modified(fd, seconds)
+
     def make_directory(self, directory_fd: int, name: str) -> bool:
         """Make a directory."""
         with _as_caller():
