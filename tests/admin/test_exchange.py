@@ -105,6 +105,17 @@ def test_progress_shows_at_a_terminal_and_nowhere_else(trial: Trial, source: Pat
     assert trial.run("import", "maildir", str(source), ALICE).stderr == ""
 
 
+def test_progress_shows_where_nobody_knows_how_much_there_is(trial: Trial) -> None:
+    path = trial.place / "box"
+    path.write_bytes(b"From a Thu Nov  9 10:11:12 2023\nSubject: one\n\nbody\n\n" * 2)
+
+    code, shown = trial.at_terminal("import", "mbox", str(path), ALICE, answers="")
+
+    assert code == 0
+    assert "INBOX" in shown
+    assert len(rows(trial)) == 2
+
+
 def test_an_import_that_is_killed_goes_on(trial: Trial, tmp_path: Path) -> None:
     count = 1500
     files = {f"cur/{number}.host:2,S": b"Subject: %d\n\n" % number for number in range(1, count + 1)}

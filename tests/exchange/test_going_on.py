@@ -1,6 +1,8 @@
 """Imports and exports that are stopped anywhere and run again: as if they had run once."""
 
 import itertools
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -107,13 +109,21 @@ BEFORE = {
 }
 
 
+@pytest.fixture
+def quick_path(tmp_path: Path) -> Iterator[Path]:
+    """A directory in memory, where there is such a thing: nothing here is about what a disk does."""
+    shared = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else tmp_path) as place:
+        yield Path(place)
+
+
 @pytest.mark.parametrize("kind", ["maildir", "mbox"])
-def test_an_export_that_was_stopped_anywhere_goes_on(tmp_path: Path, kind: str) -> None:
+def test_an_export_that_was_stopped_anywhere_goes_on(quick_path: Path, kind: str) -> None:
     store = memory()
     fill(store, BEFORE)
     write = write_maildir if kind == "maildir" else write_mbox
     for changes in itertools.count():
-        target = str(tmp_path / f"target{changes}")
+        target = str(quick_path / f"target{changes}")
         try:
             list(write(store, ALICE, (StopsWriting(changes), target), progress=Silent()))
         except Stopped:
