@@ -1,13 +1,16 @@
 """UIDs and UIDVALIDITY as a folder really gives them out, over what other programs and accidents leave behind."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from msgstore.model.address import MailboxId
-from msgstore.model.folder import INBOX
+from msgstore.model.folder import INBOX, FolderName
 from msgstore.model.interfaces import Filing
+from msgstore.model.message import SEEN, Uid
+from msgstore.model.outcomes import FlagChange
 from msgstore.store.disk import Disk
 from msgstore.store.maildir.layout import Layout
 from msgstore.store.maildir.store import MaildirStore
@@ -26,6 +29,35 @@ class ForgetfulDisk(Disk):
         if kept != found:
             self.misses = ""
         return kept
+
+
+class RestlessDisk(Disk):
+    """Each of the next listings misses the one read message, which gets another name meanwhile."""
+
+    misses = 0
+
+    def names(self, directory_fd: int) -> list[str]:
+        found = super().names(directory_fd)
+        read = [name for name in found if ":2,S" in name]
+        if self.misses and read:
+            self.misses -= 1
+            other = read[0][:-1] if read[0].endswith("T") else read[0] + "T"
+            os.rename(read[0], other, src_dir_fd=directory_fd, dst_dir_fd=directory_fd)
+            found.remove(read[0])
+        return found
+
+
+class EvasiveDisk(Disk):
+    """The file that is to be unlinked has another name each time, as long as there are escapes."""
+
+    escapes = 0
+
+    def unlink(self, directory_fd: int, name: str) -> None:
+        if self.escapes and ":2," in name:
+            self.escapes -= 1
+            other = name[:-1] if name.endswith("T") else name + "T"
+            os.rename(name, other, src_dir_fd=directory_fd, dst_dir_fd=directory_fd)
+        super().unlink(directory_fd, name)
 
 
 class StoppedClock:
@@ -224,3 +256,41 @@ def test_a_message_that_a_listing_missed_while_it_was_renamed_is_shown_all_the_s
     assert disk.misses == ""
     assert after == before[1]
     other.close()
+
+
+@pytest.mark.parametrize("misses", [1, 2, 3, 5, 40])
+def test_a_message_that_others_never_stop_renaming_is_not_gone(tmp_path: Path, misses: int) -> None:
+    disk = RestlessDisk()
+    store = opened(tmp_path, disk)
+    deliver(store, 3)
+    folder = store.folder(ALICE, INBOX)
+    folder.set_flags([Uid(2)], FlagChange.ADD, flags=frozenset({SEEN}), keywords=frozenset())
+    before = folder.stat().modseq
+    (inbox_of(tmp_path) / "cur" / "1.foreign:2,").touch()
+    disk.misses = misses
+
+    assert [info.uid for info in folder.list()] == [1, 2, 3, 4]
+
+    assert folder.changes(before).vanished == ()
+    disk.misses = 0
+    moved = folder.move([Uid(2)], FolderName(("Junk",)))
+    assert moved.from_uids == (2,)
+    assert [info.uid for info in folder.list()] == [1, 3, 4]
+    store.close()
+
+
+@pytest.mark.parametrize("escapes", [1, 2, 5, 40])
+def test_a_message_is_moved_once_though_others_rename_it_all_the_time(tmp_path: Path, escapes: int) -> None:
+    disk = EvasiveDisk()
+    store = opened(tmp_path, disk)
+    deliver(store, 3)
+    folder, junk = store.folder(ALICE, INBOX), store.folder(ALICE, FolderName(("Junk",)))
+    folder.set_flags([Uid(2)], FlagChange.ADD, flags=frozenset({SEEN}), keywords=frozenset())
+    disk.escapes = escapes
+
+    moved = folder.move([Uid(2)], FolderName(("Junk",)))
+
+    assert moved.from_uids == (2,)
+    assert [info.uid for info in folder.list()] == [1, 3]
+    assert len(junk.list()) == 1
+    store.close()

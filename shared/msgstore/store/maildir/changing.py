@@ -14,7 +14,7 @@ from msgstore.model.outcomes import FlagChange, FlagsOutcome
 from msgstore.store.maildir.cells import keywords_of
 from msgstore.store.maildir.index import Index
 from msgstore.store.maildir.keywordfile import Spelling, spell, write_extra
-from msgstore.store.maildir.names import flags_of, keyword_letters_of, with_flags
+from msgstore.store.maildir.names import base_of, flags_of, keyword_letters_of, with_flags
 from msgstore.store.maildir.quotafile import QuotaFile
 from msgstore.store.maildir.reading import TRIES, Reading, removed_place
 from msgstore.store.maildir.rows import CUR, NEW, NOWHERE, FolderRow, MessageRow
@@ -40,6 +40,10 @@ def note_own_change(reading: Reading, fd: int, row: FolderRow, *, has_listed: bo
     now.put_into(row)
     wait = max(_SURE_SECONDS, row.messages * _SURE_SECONDS_A_MESSAGE)
     row.relist_at = row.relist_at or reading.house.disk.wall_seconds() + wait
+
+
+_HUNTS: Final = 5
+"""Listings in which a removal looks for a file that others renamed."""
 
 
 class Changing:
@@ -188,6 +192,7 @@ class Changing:
 
     def _unlink(self, index: Index, row: FolderRow, uids: Sequence[int], *, sets_aside: bool) -> list[MessageRow]:
         removed: list[MessageRow] = []
+        renamed: dict[str, MessageRow] = {}
         touched: set[int] = set()
         directories = self._reading.house.directories
         for uid in uids:
@@ -197,15 +202,37 @@ class Changing:
                 try:
                     self._take_away(fd, message.name, sets_aside=sets_aside)
                 except FileNotFoundError:
+                    renamed[message.base] = message
                     continue
             removed.append(message)
             touched.add(message.place)
+        for _ in range(_HUNTS):
+            if renamed:
+                touched |= self._hunt(renamed, removed, sets_aside=sets_aside)
         # Removals are durable before anybody is told: mail that a user deleted must not come back.
         for place in (NEW, CUR):
             if place in touched:
                 with directories.lease(self._reading.inner(place)) as fd:
                     self._disk.sync_directory(fd)
         return removed
+
+    def _hunt(self, wanted: dict[str, MessageRow], removed: list[MessageRow], *, sets_aside: bool) -> set[int]:
+        """Take away what others rename, right where it is seen; gives the places where something was."""
+        touched: set[int] = set()
+        for place in (NEW, CUR):
+            with self._reading.house.directories.lease(self._reading.inner(place)) as fd:
+                for name in self._disk.names(fd):
+                    message = wanted.get(base_of(name))
+                    if message is None:
+                        continue
+                    try:
+                        self._take_away(fd, name, sets_aside=sets_aside)
+                    except FileNotFoundError:
+                        continue
+                    del wanted[message.base]
+                    removed.append(message)
+                    touched.add(place)
+        return touched
 
     def _take_away(self, fd: int, name: str, *, sets_aside: bool) -> None:
         """Unlink a file, or set it aside where it can still be brought back."""

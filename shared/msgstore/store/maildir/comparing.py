@@ -1,11 +1,12 @@
 """Comparing a folder with what the index knows of it, and putting the difference into the index.
 
 Messages without a UID get one, written to the list and synced before anybody sees it; a message is taken for gone only
-when two listings lack it, because a listing may skip a name that is being renamed.  Everything here happens under
-Dovecot's lock and in one turn of the index.
+when a listing lacks it during which nothing was renamed, because a listing may skip what gets another name.  Everything
+here happens under Dovecot's lock and in one turn of the index.
 """
 
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -28,6 +29,9 @@ _COARSE_SECONDS: Final = 1.0
 _FINE_SECONDS: Final = 0.02
 """A directory this young when it was listed may have changed again under the same time: file systems that keep whole
 seconds need the first, others change their clock every 10 ms at the latest."""
+
+_SEARCHES: Final = 8
+"""Listings that look for what is missing, a moment apart."""
 
 _MANY_DEAD: Final = 64
 """Records of messages that are gone stay until there are this many and a quarter of the list."""
@@ -132,8 +136,9 @@ class Comparison:
         known = {base: (uid, place, info) for place in inner for uid, base, info in self._index.names(row.id, place)}
         known |= {base: (uid, NOWHERE, info) for uid, base, info in self._index.names(row.id, NOWHERE)}
         missing = [base for base, (_, place, _) in known.items() if base not in places and place != NOWHERE]
+        are_gone = not missing
         if missing:
-            places = {**places, **self._list((NEW, CUR))}
+            places, are_gone = self._look_for(missing, places)
         pending = {record.base: record for record in news.records if record.base not in known}
         unlisted = known.keys() - {record.base for record in news.records} if news.is_whole else frozenset[str]()
         arrivals: list[str] = []
@@ -148,12 +153,30 @@ class Comparison:
             elif before[1:] != (place, info):
                 self._moved(base, place, info)
         for base in missing:
-            if base not in places:
+            if base not in places and are_gone:
                 self._bury(base)
         self._take_in(arrivals, places, pending)
         self._await(pending, places)
         if self._extra is not None:
             self._note_extra(self._extra)
+
+    def _look_for(self, missing: Iterable[str], places: _Places) -> tuple[_Places, bool]:
+        """List again until all was found or nothing was renamed during a listing; only then the second value is true.
+
+        Where others never stop renaming it is false: what was not found stays as it was known, and the next look,
+        which their changes bring about, decides.
+        """
+        for _ in range(_SEARCHES):
+            before = self._directory_times()
+            time.sleep(_FINE_SECONDS)
+            places = {**places, **self._list((NEW, CUR))}
+            if all(base in places for base in missing) or self._directory_times() == before:
+                return places, True
+        return places, False
+
+    def _directory_times(self) -> tuple[int, int]:
+        stamps = Stamps.of(self._disk, self._fd)
+        return stamps.new_time, stamps.cur_time
 
     def _moved(self, base: str, place: int, info: str) -> None:
         message = self._index.by_base(self._row.id, base)
