@@ -60,6 +60,19 @@ class EvasiveDisk(Disk):
         super().unlink(directory_fd, name)
 
 
+class RenamingDisk(Disk):
+    """A file that is asked for its times has another name each time, as long as there are escapes."""
+
+    escapes = 0
+
+    def stat(self, directory_fd: int, name: str) -> os.stat_result:
+        if self.escapes and ":2," in name:
+            self.escapes -= 1
+            other = name[:-1] if name.endswith("T") else name + "T"
+            os.rename(name, other, src_dir_fd=directory_fd, dst_dir_fd=directory_fd)
+        return super().stat(directory_fd, name)
+
+
 class StoppedClock:
     """One second that never ends."""
 
@@ -293,4 +306,17 @@ def test_a_message_is_moved_once_though_others_rename_it_all_the_time(tmp_path: 
     assert moved.from_uids == (2,)
     assert [info.uid for info in folder.list()] == [1, 3]
     assert len(junk.list()) == 1
+    store.close()
+
+
+@pytest.mark.parametrize("escapes", [1, 2, 5])
+def test_a_message_is_listed_though_others_rename_it_before_its_date_is_read(tmp_path: Path, escapes: int) -> None:
+    disk = RenamingDisk()
+    store = opened(tmp_path, disk)
+    deliver(store, 3)
+    for path in list((inbox_of(tmp_path) / "new").iterdir()):
+        path.rename(inbox_of(tmp_path) / "cur" / (path.name + ":2,S"))
+    disk.escapes = escapes
+
+    assert [info.uid for info in store.folder(ALICE, INBOX).list()] == [1, 2, 3]
     store.close()

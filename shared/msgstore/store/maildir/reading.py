@@ -18,7 +18,7 @@ from msgstore.store.maildir.folders import directory_of
 from msgstore.store.maildir.index import Index
 from msgstore.store.maildir.ledger import Ledger, LedgerHouse
 from msgstore.store.maildir.names import NameSource
-from msgstore.store.maildir.rows import CUR, FolderRow, MessageRow
+from msgstore.store.maildir.rows import CUR, NOWHERE, FolderRow, MessageRow
 from msgstore.store.staging import StagingArea
 
 __all__ = ["REMOVED_INBOX", "REMOVED_NAME", "TRIES", "FolderHouse", "Reading", "removed_place"]
@@ -162,18 +162,37 @@ class Reading:
     def _learn(
         self, index: Index, messages: Sequence[MessageRow], *, sizes: bool = True, dates: bool = True
     ) -> FolderRow:
+        """Learn what is not known, looking again for what others rename meanwhile."""
+        row, left = self._learn_once(index, messages, sizes=sizes, dates=dates)
+        for _ in range(TRIES):
+            if not left:
+                break
+            row = self.ledger.bring_up(index, self.name)
+            found = [index.message(row.id, one.uid) for one in left]
+            there = [one for one in found if one is not None and one.place != NOWHERE]
+            row, left = self._learn_once(index, there, sizes=sizes, dates=dates)
+        return row
+
+    def _learn_once(
+        self, index: Index, messages: Sequence[MessageRow], *, sizes: bool, dates: bool
+    ) -> tuple[FolderRow, list[MessageRow]]:
+        """Give the row and what was not where the index says."""
+        left: list[MessageRow] = []
         with index.writing(), ExitStack() as held:
             row = self.ledger.recalled(index, self.name)
             assert row is not None
             row.count(messages, -1)
             inner = {place: held.enter_context(self._lease(place)) for place in {one.place for one in messages}}
-            learnt = [one for one in messages if self._look_at(one, inner[one.place], sizes=sizes, dates=dates)]
-            if len(learnt) < len(messages):
+            learnt: list[MessageRow] = []
+            for one in messages:
+                is_there = self._look_at(one, inner[one.place], sizes=sizes, dates=dates)
+                (learnt if is_there else left).append(one)
+            if left:
                 row.relist_at = 1.0
             row.count(messages, 1)
             index.update(row.id, learnt)
             index.save_folder(row)
-        return row
+        return row, left
 
     def _lease(self, place: int) -> AbstractContextManager[int]:
         return self.house.directories.lease(self.inner(place))
