@@ -272,7 +272,8 @@ def main() -> None:
     parser.add_argument("--store-only", action="store_true")
     arguments = parser.parse_args()
     with ExitStack() as stack:
-        need = max(arguments.messages) * max(4096, arguments.octets) * 2.6 / (1 << 30)
+        # ext4 makes an inode for 16 KiB; two mailboxes are there at once.
+        need = max(arguments.messages) * max(16_384, arguments.octets) * 2.2 / (1 << 30)
         disk = arguments.disk or stack.enter_context(journaled_disk(int(need) + 2))
         for messages in arguments.messages:
             print(f"\n{messages} messages", flush=True)
