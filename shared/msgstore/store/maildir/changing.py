@@ -5,7 +5,7 @@ and an index that fails after it is brought in line by the next look.  Own chang
 may have changed something in the same moment; that is made sure of some time later.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -106,8 +106,9 @@ class Changing:
                     for one in left
                     if (new := _changed(one, change, flags=flags, spelling=spelling, known=known)) is not None
                 ]
-                self._write_extra(fd, left, changed)
-                moved = {one.uid for one in changed if self._rename(left, one)}
+                before = {one.uid: one for one in left}
+                self._write_extra(fd, before, changed)
+                moved = {one.uid for one in changed if self._rename(before[one.uid], one)}
                 row = self._note(index, row, fd, [one for one in changed if one.uid in moved], modseq=modseq)
             away = [one.uid for one in changed if one.uid not in moved]
             if not away:
@@ -126,15 +127,13 @@ class Changing:
         with self._reading.house.lock.hold(fd):
             return spell(self._disk, fd, keywords, may_name=may_name)
 
-    def _write_extra(self, fd: int, before: Iterable[MessageRow], after: Iterable[MessageRow]) -> None:
-        known = {one.uid: one.extra for one in before}
-        lines = {one.base: (one.extra or "").split() for one in after if one.extra != known[one.uid]}
+    def _write_extra(self, fd: int, before: Mapping[int, MessageRow], after: Iterable[MessageRow]) -> None:
+        lines = {one.base: (one.extra or "").split() for one in after if one.extra != before[one.uid].extra}
         if lines:
             with self._reading.house.lock.hold(fd):
                 write_extra(self._disk, fd, lines)
 
-    def _rename(self, before: Iterable[MessageRow], after: MessageRow) -> bool:
-        old = next(one for one in before if one.uid == after.uid)
+    def _rename(self, old: MessageRow, after: MessageRow) -> bool:
         if (old.place, old.info) == (after.place, after.info):
             return True
         directories = self._reading.house.directories
