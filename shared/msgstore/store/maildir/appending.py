@@ -95,11 +95,7 @@ class Appending:
 
     def _count(self, arrivals: Sequence[_Arrival]) -> None:
         file = QuotaFile(self._house, self._house.box_of(self._target.mailbox))
-        sizes = [one.wire_octets for one in arrivals]
-        if None in sizes:
-            file.drop()
-        elif sizes:
-            file.add(octets=sum(size or 0 for size in sizes), messages=len(sizes))
+        file.count([one.wire_octets for one in arrivals], 1)
 
     def _bring_up(self, index: Index) -> FolderRow:
         return self._target.ledger.bring_up(index, self._target.name)

@@ -257,11 +257,7 @@ class Changing:
 
     def _count(self, removed: Sequence[MessageRow]) -> None:
         file = QuotaFile(self._reading.house, self._reading.house.box_of(self._reading.mailbox))
-        sizes = [one.wire_octets for one in removed]
-        if None in sizes:
-            file.drop()
-        else:
-            file.add(octets=-sum(size or 0 for size in sizes), messages=-len(sizes))
+        file.count([one.wire_octets for one in removed], -1)
 
     def _folder(self) -> tuple[str, tuple[str, ...]]:
         return self._reading.house.place_of(self._reading.mailbox, self._reading.name)

@@ -7,8 +7,9 @@ next count.
 
 import os
 import secrets
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from msgstore.model.errors import store_error_from
 from msgstore.model.outcomes import Usage
@@ -80,6 +81,14 @@ class QuotaFile:
                 self._house.disk.write(file, difference(octets=octets, messages=messages))
             finally:
                 os.close(file)
+
+    def count(self, sizes: Sequence[int | None], sign: Literal[1, -1]) -> None:
+        """Say that messages of these sizes came, or went with -1; None is a size that nobody knows."""
+        known = [size for size in sizes if size is not None]
+        if len(known) < len(sizes):
+            self.drop()
+        elif known:
+            self.add(octets=sign * sum(known), messages=sign * len(known))
 
     def mark(self) -> int:
         """Give the threshold that the owner was told last; 0 where none was."""
