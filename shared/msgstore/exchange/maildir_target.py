@@ -12,7 +12,15 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Final
 
-from msgstore.exchange.target import FolderWritten, TargetDirectory, chosen_folders, opened_messages, special_uses
+from msgstore.exchange.target import (
+    FolderWritten,
+    TargetDirectory,
+    chosen_folders,
+    foreseen,
+    opened_messages,
+    own_uidl,
+    special_uses,
+)
 from msgstore.exchange.values import Progress
 from msgstore.model.address import MailboxId
 from msgstore.model.folder import FolderName
@@ -61,9 +69,7 @@ def write_maildir(
     """
     infos = chosen_folders(store, mailbox, wanted)
     if dry_run:
-        for info in infos:
-            status = store.folder(mailbox, info.name).stat()
-            yield FolderWritten(folder=info.name, uidvalidity=status.uidvalidity, written=status.messages)
+        yield from foreseen(store, mailbox, infos)
         return
     disk, path = target
     with closing(TargetDirectory(disk, path, kind="maildir", mailbox=mailbox)) as directory:
@@ -151,7 +157,7 @@ class _FolderTarget:
             base = f"{self._key(info)},S={body.stored_octets},W={info.octets}"
             self._written.written += 1
         wanted = with_flags(base, info.flags, keyword_letters=letters)
-        uidl = info.uidl if info.uidl != f"{info.uid:08x}{self._status.uidvalidity:08x}" else None
+        uidl = own_uidl(info, self._status.uidvalidity)
         self._lists.records.append(UidRecord(info.uid, base, () if uidl is None else (("P", uidl),)))
         if extra:
             self._lists.extra.append(format_extra(base, extra))

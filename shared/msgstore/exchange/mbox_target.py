@@ -11,7 +11,15 @@ from typing import Final
 from msgstore.exchange.mbox_lines import format_facts, format_no_message, format_separator
 from msgstore.exchange.mbox_source import SUFFIX
 from msgstore.exchange.mbox_writer import mbox_octets
-from msgstore.exchange.target import FolderWritten, TargetDirectory, chosen_folders, opened_messages, special_uses
+from msgstore.exchange.target import (
+    FolderWritten,
+    TargetDirectory,
+    chosen_folders,
+    foreseen,
+    opened_messages,
+    own_uidl,
+    special_uses,
+)
 from msgstore.exchange.values import Progress
 from msgstore.model.address import MailboxId
 from msgstore.model.folder import FolderName, FolderStatus
@@ -42,9 +50,7 @@ def write_mbox(
     """
     infos = chosen_folders(store, mailbox, wanted)
     if dry_run:
-        for info in infos:
-            status = store.folder(mailbox, info.name).stat()
-            yield FolderWritten(folder=info.name, uidvalidity=status.uidvalidity, written=status.messages)
+        yield from foreseen(store, mailbox, infos)
         return
     disk, path = target
     with closing(TargetDirectory(disk, path, kind="mbox", mailbox=mailbox)) as directory:
@@ -85,6 +91,6 @@ def _write_folder(disk: Disk, root_fd: int, handle: Folder, progress: Progress) 
 
 
 def _facts(info: MessageInfo, status: FolderStatus, *, is_first: bool) -> bytes:
-    uidl = info.uidl if info.uidl != f"{info.uid:08x}{status.uidvalidity:08x}" else None
+    uidl = own_uidl(info, status.uidvalidity)
     folder = (status.uidvalidity, status.uidnext) if is_first else None
     return format_facts(uid=info.uid, flags=info.flags, keywords=info.keywords, uidl=uidl, folder=folder)

@@ -15,7 +15,15 @@ from msgstore.model.interfaces import Body, Folder, MessageStore
 from msgstore.model.message import MessageInfo
 from msgstore.store.disk import Disk
 
-__all__ = ["FolderWritten", "TargetDirectory", "chosen_folders", "opened_messages", "special_uses"]
+__all__ = [
+    "FolderWritten",
+    "TargetDirectory",
+    "chosen_folders",
+    "foreseen",
+    "opened_messages",
+    "own_uidl",
+    "special_uses",
+]
 
 _PAGE: Final = 1000
 """Messages asked for at once."""
@@ -83,6 +91,18 @@ class TargetDirectory:
 def chosen_folders(store: MessageStore, mailbox: MailboxId, wanted: frozenset[FolderName]) -> tuple[FolderInfo, ...]:
     """Give the folders of a mailbox that are to be written, INBOX first."""
     return tuple(info for info in store.folders(mailbox).list() if not wanted or info.name in wanted)
+
+
+def foreseen(store: MessageStore, mailbox: MailboxId, infos: Sequence[FolderInfo]) -> Iterator[FolderWritten]:
+    """Say what would be written, and write nothing."""
+    for info in infos:
+        status = store.folder(mailbox, info.name).stat()
+        yield FolderWritten(folder=info.name, uidvalidity=status.uidvalidity, written=status.messages)
+
+
+def own_uidl(info: MessageInfo, uidvalidity: int) -> str | None:
+    """Give the POP3 id of a message where it is another one than UID and UIDVALIDITY make."""
+    return info.uidl if info.uidl != f"{info.uid:08x}{uidvalidity:08x}" else None
 
 
 def opened_messages(
