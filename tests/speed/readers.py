@@ -1,21 +1,19 @@
 """What reads a large mailbox: accessd, and Dovecot's POP3 and IMAP, each over a mailbox with the same mail."""
 
 import os
-import pwd
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from msgstore.crypto.password import PROFILES, hash_password
-from tests.speed.servers import ROOT
+from tests.speed.servers import ROOT, connects, running
 
 PASSWORD: Final = "secret"
 LINE: Final = b"The quick brown fox jumps over the lazy dog, and so on until column 72..\r\n"
@@ -69,13 +67,8 @@ def accessd(mail: Path) -> Generator[Reader]:
     child = subprocess.Popen(
         [sys.executable, "-m", "accessd", "--config", str(config)], env={**os.environ, "PYTHONPATH": paths}
     )
-    try:
-        _wait_for(lambda: _connects(socket.AF_UNIX, str(place / "sock")), child)
+    with running("accessd", child, place, is_up=lambda: connects(socket.AF_UNIX, str(place / "sock"))):
         yield Reader(pid=child.pid, path=str(place / "sock"))
-    finally:
-        child.terminate()
-        child.wait(timeout=60)
-        shutil.rmtree(place)
 
 
 @contextmanager
@@ -86,7 +79,7 @@ def dovecot(mail: Path) -> Generator[Reader]:
     pop3, imap = _free_port(), _free_port()
     mail.parent.chmod(0o755)
     for path in (mail, *mail.rglob("*")):
-        os.chown(path, *_mail_ids())
+        shutil.chown(path, "mail", "mail")
     config = place / "dovecot.conf"
     config.write_text(
         f"""protocols = pop3 imap
@@ -127,38 +120,12 @@ service imap-login {{
 """
     )
     child = subprocess.Popen(["/usr/sbin/dovecot", "-F", "-c", str(config)])
-    try:
-        _wait_for(lambda: all(_connects(socket.AF_INET, ("127.0.0.1", port)) for port in (pop3, imap)), child)
+    listeners = [("127.0.0.1", port) for port in (pop3, imap)]
+    with running("dovecot", child, place, is_up=lambda: all(connects(socket.AF_INET, one) for one in listeners)):
         yield Reader(pid=child.pid, pop3_port=pop3, imap_port=imap)
-    finally:
-        child.terminate()
-        child.wait(timeout=60)
-        shutil.rmtree(place)
-
-
-def _mail_ids() -> tuple[int, int]:
-    entry = pwd.getpwnam("mail")
-    return entry.pw_uid, entry.pw_gid
 
 
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _connects(family: int, address: str | tuple[str, int]) -> bool:
-    with socket.socket(family) as probe:
-        try:
-            probe.connect(address)
-        except OSError:
-            return False
-    return True
-
-
-def _wait_for(claim: Callable[[], bool], child: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 30
-    while not claim():
-        assert child.poll() is None, "a server ended"
-        assert time.monotonic() < deadline, "a server does not listen"
-        time.sleep(0.05)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,23 +135,31 @@ def stock(disk: Path) -> Generator[Server]:
 
 
 def _serving(name: str, child: "subprocess.Popen[bytes]", place: Path, path: Path) -> Generator[Server]:
+    with running(name, child, place, is_up=lambda: connects(socket.AF_UNIX, str(path))):
+        yield Server(name=name, pid=child.pid, path=str(path))
+
+
+@contextmanager
+def running(name: str, child: "subprocess.Popen[bytes]", place: Path, *, is_up: Callable[[], bool]) -> Generator[None]:
+    """Wait until a server listens; at the end stop it and remove its directory."""
     try:
         deadline = time.monotonic() + 30
-        while not _answers(path):
+        while not is_up():
             assert child.poll() is None, f"{name} ended"
             assert time.monotonic() < deadline, f"{name} does not listen"
             time.sleep(0.05)
-        yield Server(name=name, pid=child.pid, path=str(path))
+        yield
     finally:
         child.send_signal(signal.SIGTERM)
         child.wait(timeout=60)
         shutil.rmtree(place)
 
 
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
+def connects(family: int, address: str | tuple[str, int]) -> bool:
+    """Whether somebody listens."""
+    with socket.socket(family) as probe:
         try:
-            probe.connect(str(path))
+            probe.connect(address)
         except OSError:
             return False
     return True
