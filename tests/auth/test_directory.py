@@ -1,3 +1,6 @@
+import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +19,7 @@ from msgstore.model.errors import (
 )
 
 
-def directory_in(tmp_path: Path, **settings: object) -> Directory:
+def directory_in(tmp_path: Path, *, clock: Callable[[], float] = time.monotonic, **settings: object) -> Directory:
     for domain, users in {
         "example.com": "alice:h:alice\nBob:h:Bob\noff:!h:off\npost+box:h:postbox\n",
         "other.org": "carol:h:c\n",
@@ -24,7 +27,7 @@ def directory_in(tmp_path: Path, **settings: object) -> Directory:
         (tmp_path / domain).mkdir(exist_ok=True)
         (tmp_path / domain / "passwd").write_text(users)
     loaded = settings_from({"data_dir": str(tmp_path), **settings})
-    return Directory(loaded, Domains(loaded))
+    return Directory(loaded, Domains(loaded), clock=clock)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +119,44 @@ def test_a_new_user_is_found_at_once_and_an_old_answer_is_remembered_for_a_momen
     assert directory.recall(address) is not None
     directory.forget(address)
     assert directory.recall(address) is None
+
+
+def test_whoever_asks_the_disk_for_one_user_answers_for_the_others_until_a_file_changes(tmp_path: Path) -> None:
+    now = [100.0]
+    directory = directory_in(tmp_path, clock=lambda: now[0])
+    alice, bob, postmaster = (parse_address(f"{name}@example.com") for name in ("alice", "bob", "postmaster"))
+    os.utime(tmp_path / "example.com" / "passwd")
+    time.sleep(0.06)
+    directory.find(alice)
+    directory.find(bob)
+
+    now[0] += 1.5
+    assert directory.recall(bob) is None
+    directory.find(alice)
+    assert directory.recall(bob) is not None
+    with pytest.raises(UserNotFound):
+        directory.find(postmaster)
+
+    now[0] += 1.5
+    with (tmp_path / "example.com" / "passwd").open("a") as file:
+        file.write("dave:h:dave\n")
+    directory.find(alice)
+    assert directory.recall(bob) is None
+
+
+def test_limits_that_change_are_seen_by_those_who_are_remembered(tmp_path: Path) -> None:
+    now = [100.0]
+    directory = directory_in(tmp_path, clock=lambda: now[0])
+    alice, bob = parse_address("alice@example.com"), parse_address("bob@example.com")
+    directory.find(alice)
+    directory.find(bob)
+
+    now[0] += 1.5
+    (tmp_path / "example.com" / "quota").write_text("bob:1000:\n")
+    directory.find(alice)
+
+    assert directory.recall(bob) is None
+    assert directory.find(bob).user.quota.octets == 1000
 
 
 @pytest.mark.parametrize("domain", ["..", ".", "a/b", "\u2260\u2260..x"])

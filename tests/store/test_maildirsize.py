@@ -1,5 +1,6 @@
 """``maildirsize``: what is read, added and counted anew."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -115,6 +116,16 @@ def test_a_mailbox_that_nobody_asks_about_has_no_file(store: MaildirStore, tmp_p
     put(store, to(ALICE))
 
     assert not size_file(tmp_path).exists()
+
+
+def test_a_file_that_others_make_later_is_found(store: MaildirStore, tmp_path: Path) -> None:
+    os.utime(size_file(tmp_path).parent, (1_700_000_000, 1_700_000_000))
+    put(store, to(ALICE))
+
+    size_file(tmp_path).write_bytes(b"0S,0C\n5 1\n")
+    put(store, to(ALICE))
+
+    assert size_file(tmp_path).read_bytes() == b"0S,0C\n5 1\n%d 1\n" % ONE
 
 
 @pytest.mark.parametrize("content", [b"rubbish", b"0S\n1 1\n-5 -5\n", b"0S\n" + b"1 1\n" * 5000])

@@ -5,11 +5,12 @@ name a mailbox.  Nothing here builds a path from what a peer said: names reach t
 """
 
 import dataclasses
+import operator
 import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -26,7 +27,7 @@ from msgstore.model.user import Quota, User
 __all__ = ["Account", "Directory"]
 
 _REMEMBER_SECONDS: Final = 1.0
-"""How long an answer stands without a look at the disk; a burst of mail for one user then costs one look."""
+"""How long an answer stands without a look at the disk; a burst of mail for the users of a domain then costs one."""
 
 _REMEMBER_MOST: Final = 65_536
 
@@ -38,19 +39,29 @@ class Account:
     user: User
     entry: PasswdEntry
     detail: str | None
+    said_by: tuple[object, ...] = dataclasses.field(compare=False, repr=False)
+    """What the files held: other objects as soon as one of them is read again."""
 
 
 class Directory:
     """Domains and users of this host; safe in every thread."""
 
-    def __init__(self, settings: Settings, domains: Domains) -> None:
+    def __init__(
+        self, settings: Settings, domains: Domains, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._settings = settings
+        self._clock = clock
         self.domains: Final = domains
         self._separator = settings.auth.detail_separator
         self._guard = threading.Lock()
         self._files: dict[str, PasswdFile] = {}
         self._quotas: dict[str, QuotaLines] = {}
-        self._recent: OrderedDict[Address, tuple[float, Account]] = OrderedDict()
+        self._recent: OrderedDict[Address, tuple[float, Account, str | None]] = OrderedDict()
+        """When each was asked, and where the domain's own files alone gave the answer, that domain."""
+
+        self._looked_at: dict[str, tuple[float, tuple[object, ...]]] = {}
+        """When the files of a domain were looked at last, and what they held."""
+
         self._postmaster = parse_address(settings.postmaster) if settings.postmaster else None
 
     def find(self, address: Address) -> Account:
@@ -62,19 +73,32 @@ class Directory:
             DirectoryUnavailable: a file cannot be read.
             InvalidAddress: the domain is none.
         """
+        now = self._clock()
         account = self._find(address)
+        domain = account.user.mailbox.domain
+        is_own = address.domain is not None and fold_domain(address.domain) == domain
         with self._guard:
-            self._recent[address] = (time.monotonic(), account)
+            self._looked_at[domain] = (now, account.said_by)
+            self._recent[address] = (now, account, domain if is_own else None)
             if len(self._recent) > _REMEMBER_MOST:
                 self._recent.popitem(last=False)
         return account
 
     def recall(self, address: Address) -> Account | None:
-        """Give the answer of the last second, from memory; None when there is none."""
+        """Give an answer from memory that the disk gave within the last second, or would have; None when it must be asked.
+
+        Whoever asks the disk for one user of a domain answers for all of them whose files did not change.
+        """
         found = self._recent.get(address)
-        if found is None or time.monotonic() - found[0] > _REMEMBER_SECONDS:
+        if found is None:
             return None
-        return found[1]
+        asked_at, account, domain = found
+        oldest = self._clock() - _REMEMBER_SECONDS
+        if asked_at >= oldest:
+            return account
+        looked_at, held = (0.0, ()) if domain is None else self._looked_at.get(domain, (0.0, ()))
+        is_same = len(held) == len(account.said_by) and all(map(operator.is_, held, account.said_by))
+        return account if is_same and looked_at >= oldest else None
 
     def usable(self, account: Account) -> Account:
         """Refuse a disabled user.
@@ -132,6 +156,7 @@ class Directory:
     def forget(self, address: Address | None = None) -> None:
         """Look at the disk again for this address, or for all."""
         with self._guard:
+            self._looked_at.clear()
             if address is None:
                 self._recent.clear()
             else:
@@ -172,10 +197,11 @@ class Directory:
             with self.editing(domain) as (file, directory):
                 file.refresh(directory)
                 quotas = self._quota_lines(domain, directory)
+                said_by = (file.content, quotas.content)
                 # A user may have the separator in the name itself; such a name is no detail.
                 entry = file.find(local_part)
                 if entry is not None:
-                    return Account(user=self._user(entry, domain, quotas), entry=entry, detail=None)
+                    return Account(user=self._user(entry, domain, quotas), entry=entry, detail=None, said_by=said_by)
                 entry = file.find(base) if base and detail is not None else None
                 user = None if entry is None else self._user(entry, domain, quotas)
         except DirectoryUnavailable as error:
@@ -183,7 +209,7 @@ class Directory:
             if isinstance(error.__cause__, FileNotFoundError):
                 return None
             raise
-        return None if entry is None or user is None else Account(user=user, entry=entry, detail=detail)
+        return None if entry is None or user is None else Account(user=user, entry=entry, detail=detail, said_by=said_by)
 
     def set_quota(self, account: Account, line: QuotaLine | None) -> None:
         """Give an account limits of its own, durably; None takes them back.

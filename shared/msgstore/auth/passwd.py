@@ -103,6 +103,11 @@ class PasswdFile:
             self._exact = {entry.user: entry for entry in reversed(entries)}
             self._folded = {fold_local_part(entry.user): entry for entry in reversed(entries)}
 
+    @property
+    def content(self) -> object:
+        """What was read last; another object after every reading."""
+        return self._exact
+
     def find(self, local_part: str) -> PasswdEntry | None:
         """Look a user up in what was read last."""
         return self._exact.get(local_part) or self._folded.get(fold_local_part(local_part))

@@ -53,6 +53,11 @@ class QuotaLines:
             self._is_known = stamp is None or stamp.is_settled
             self._lines = _parsed(content.decode("utf-8", "replace"))
 
+    @property
+    def content(self) -> object:
+        """What was read last; another object after every reading."""
+        return self._lines
+
     def find(self, user: str) -> QuotaLine | None:
         """Give the line of a user; None where there is none."""
         return self._lines.get(fold_local_part(user))

@@ -20,17 +20,24 @@ Place = tuple[str, tuple[str, ...]]
 """A root path from the configuration and checked components below it."""
 
 TRUSTED_SECONDS: Final = 1.0
-"""How long a descriptor is used before its path is walked again: another program may have renamed a level."""
+"""How long a descriptor is used before its path is looked at again: another program may have renamed a level."""
+
+
+SETTLED_SECONDS: Final = 2.0
+"""Longer than any tick of a file system's clock."""
 
 
 class OpenDirectory:
     """A directory held open; ``fd`` stays open until it is given back."""
 
-    __slots__ = ("fd", "identity", "is_cached", "users", "walked_at")
+    __slots__ = ("fd", "identity", "is_cached", "lacks", "users", "walked_at")
 
     def __init__(self, fd: int, walked_at: float) -> None:
         self.fd = fd
         status = os.fstat(fd)
+        self.lacks: tuple[str, int] | None = None
+        """A name that was not there while the directory bore this time of change, in ns."""
+
         self.identity = (status.st_dev, status.st_ino)
         self.users = 0
         self.is_cached = True
@@ -70,6 +77,13 @@ class Directories:
                 entry.users += 1
                 self._open.move_to_end(place)
                 return entry
+            if entry is not None:
+                entry.users += 1
+        if entry is not None:
+            if self._leads_to(place, entry):
+                entry.walked_at = now
+                return entry
+            self.give_back(entry)
         fresh = OpenDirectory(self._walk(place, create=create), now)
         with self._lock:
             known = self._open.get(place)
@@ -94,6 +108,14 @@ class Directories:
             if entry.users == 0 and not entry.is_cached:
                 os.close(entry.fd)
 
+    def note_absence(self, entry: OpenDirectory, name: str, changed_ns: int) -> None:
+        """Remember that a name is not there while the directory bears this time of change, taken before the search.
+
+        Nothing is remembered of a directory that changed just now: a further change could leave the same time.
+        """
+        if changed_ns < (self._disk.wall_seconds() - SETTLED_SECONDS) * 1e9:
+            entry.lacks = (name, changed_ns)
+
     def forget(self, place: Place) -> None:
         """Let go of a directory and everything below it."""
         root, components = place
@@ -108,6 +130,19 @@ class Directories:
         with self._lock:
             while self._open:
                 self._drop(self._open.popitem()[1])
+
+    @staticmethod
+    def _leads_to(place: Place, entry: OpenDirectory) -> bool:
+        """Whether the path still ends in the directory that was opened; for the price of one system call.
+
+        Symbolic links are followed here: whatever the way, it is the very directory that was reached without them.
+        """
+        root, components = place
+        try:
+            status = os.stat("/".join((root, *components)))
+        except (OSError, ValueError):
+            return False
+        return (status.st_dev, status.st_ino) == entry.identity
 
     def _walk(self, place: Place, *, create: bool) -> int:
         root, components = place

@@ -29,6 +29,8 @@ _LIMIT_CHARACTERS: Final = 200
 
 _UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.:/@+,<>\[\]-]+")
+_is_plain: Final = _PLAIN.fullmatch
+_LEVELS: Final = {number: name for name, number in logging.getLevelNamesMapping().items() if name != "WARN"}
 _PRIORITIES: Final = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 """syslog(3) numbers; the journal reads them as a ``<N>`` prefix (sd-daemon(3))."""
 
@@ -84,7 +86,7 @@ def escape(text: str) -> str:
     return shown if len(shown) <= _LIMIT_CHARACTERS else shown[: _LIMIT_CHARACTERS - 1] + "…"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Line:
     at: float
     level: int
@@ -133,7 +135,7 @@ class _Sink:
             shown = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
             self._second = (second, shown)
         milliseconds = int((line.at - second) * 1000)
-        return f"{shown}.{milliseconds:03d}Z {logging.getLevelName(line.level)} {_body(line)}"
+        return f"{shown}.{milliseconds:03d}Z {_LEVELS.get(line.level) or logging.getLevelName(line.level)} {_body(line)}"
 
 
 class _Gathering(threading.local):
@@ -185,7 +187,7 @@ def _as_json(line: _Line) -> str:
 
 
 def _body(line: _Line) -> str:
-    words = [escape(line.event)]
+    words = [line.event if _is_plain(line.event) else escape(line.event)]
     words += [f"{name}={_shown(value)}" for name, value in line.fields.items() if value is not None]
     if line.error is not None:
         words.append(f"at={_shown(_innermost(line.error))}")
@@ -195,7 +197,7 @@ def _body(line: _Line) -> str:
 def _shown(value: Field) -> str:
     if isinstance(value, str):
         # Most values are plain words; the rest pays for the escaper.
-        if len(value) <= _LIMIT_CHARACTERS and _PLAIN.fullmatch(value):
+        if len(value) <= _LIMIT_CHARACTERS and _is_plain(value):
             return value
         text = escape(value)
         return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)

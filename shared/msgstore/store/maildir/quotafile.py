@@ -74,13 +74,30 @@ class QuotaFile:
 
     def add(self, *, octets: int, messages: int) -> None:
         """Say what came or went."""
-        with suppress(OSError), self._house.directories.lease(self._box) as fd:
-            file = self._house.disk.open_append(fd, SIZE_NAME)
+        directories, disk = self._house.directories, self._house.disk
+        try:
+            box = directories.take(self._box)
+        except OSError:
+            return
+        try:
+            # Most mailboxes have no such file, and each delivery would search for it.
+            changed_ns = os.fstat(box.fd).st_mtime_ns
+            if box.lacks == (SIZE_NAME, changed_ns):
+                return
+            try:
+                file = disk.open_append(box.fd, SIZE_NAME)
+            except FileNotFoundError:
+                directories.note_absence(box, SIZE_NAME, changed_ns)
+                return
             try:
                 # One write: lines of several processes do not mix.
-                self._house.disk.write(file, difference(octets=octets, messages=messages))
+                disk.write(file, difference(octets=octets, messages=messages))
             finally:
                 os.close(file)
+        except OSError:
+            return
+        finally:
+            directories.give_back(box)
 
     def count(self, sizes: Sequence[int | None], sign: Literal[1, -1]) -> None:
         """Say that messages of these sizes came, or went with -1; None is a size that nobody knows."""

@@ -1,0 +1,96 @@
+"""Open directories: kept, looked at again, never another one than the path leads to."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from msgstore.store.directories import Directories
+from msgstore.store.disk import Disk
+
+
+class Watch:
+    """A clock that is set by hand."""
+
+    now = 1000.0
+
+    def time(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class CountingDisk(Disk):
+    """Counts the levels that are walked."""
+
+    walks = 0
+
+    def open_root(self, path: str, *, create: bool = False) -> int:
+        self.walks += 1
+        return super().open_root(path, create=create)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> tuple[str, tuple[str, ...]]:
+    (tmp_path / "user" / "new").mkdir(parents=True)
+    return (str(tmp_path), ("user", "new"))
+
+
+def inode_of(directories: Directories, place: tuple[str, tuple[str, ...]]) -> int:
+    with directories.lease(place) as fd:
+        return os.fstat(fd).st_ino
+
+
+def test_a_directory_that_is_still_there_is_looked_at_and_not_walked_to_again(
+    place: tuple[str, tuple[str, ...]],
+) -> None:
+    watch, disk = Watch(), CountingDisk()
+    directories = Directories(disk, clock=watch)
+    first = inode_of(directories, place)
+
+    watch.now += 5
+    assert inode_of(directories, place) == first
+    assert disk.walks == 1
+    directories.close()
+
+
+def test_a_directory_that_others_put_in_its_place_is_found_within_a_second(
+    tmp_path: Path, place: tuple[str, tuple[str, ...]]
+) -> None:
+    watch = Watch()
+    directories = Directories(Disk(), clock=watch)
+    first = inode_of(directories, place)
+    (tmp_path / "user").rename(tmp_path / "gone")
+    (tmp_path / "user" / "new").mkdir(parents=True)
+
+    assert inode_of(directories, place) == first
+    watch.now += 1.1
+    assert inode_of(directories, place) == (tmp_path / "user" / "new").stat().st_ino != first
+    directories.close()
+
+
+def test_a_symbolic_link_in_its_place_is_not_followed(tmp_path: Path, place: tuple[str, tuple[str, ...]]) -> None:
+    watch = Watch()
+    directories = Directories(Disk(), clock=watch)
+    inode_of(directories, place)
+    (tmp_path / "elsewhere" / "new").mkdir(parents=True)
+    (tmp_path / "user").rename(tmp_path / "gone")
+    (tmp_path / "user").symlink_to("elsewhere")
+
+    watch.now += 1.1
+    with pytest.raises(OSError, match="Not a directory|Too many levels"):
+        inode_of(directories, place)
+    directories.close()
+
+
+def test_a_directory_that_is_gone_is_gone(tmp_path: Path, place: tuple[str, tuple[str, ...]]) -> None:
+    watch = Watch()
+    directories = Directories(Disk(), clock=watch)
+    inode_of(directories, place)
+    (tmp_path / "user" / "new").rmdir()
+
+    watch.now += 1.1
+    with pytest.raises(FileNotFoundError):
+        inode_of(directories, place)
+    directories.close()
