@@ -19,8 +19,10 @@ from msgstore.delivery.resolve import Resolver
 from msgstore.delivery.warner import QuotaWarner
 from msgstore.model.errors import ConfigError, DirectoryUnavailable
 from msgstore.model.interfaces import AuthProvider, DeliveryAgent, MessageStore
+from msgstore.store.disk import Disk
 from msgstore.store.maildir.layout import Layout
 from msgstore.store.maildir.store import MaildirStore
+from msgstore.store.manysyncs import ManySyncs
 from msgstore.store.memory import MemoryStore
 from msgstore.store.requests import RequestLog
 from msgstore.telemetry.counters import AccessEvents, DeliveryEvents
@@ -206,6 +208,7 @@ def build_store(settings: Settings, directory: Directory) -> MessageStore:
     return MaildirStore(
         settings.data_dir,
         layout_for=_Layouts(directory),
+        disk=Disk(many=ManySyncs()),
         clock=CLOCK,
         line_endings=settings.store.line_endings,
         default_folders=settings.store.default_folders,

@@ -14,8 +14,10 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
+
+from msgstore.store.manysyncs import ManySyncs
 
 __all__ = ["DIRECTORY_MODE", "FILE_MODE", "Disk"]
 
@@ -48,8 +50,10 @@ _NO_SUCH_SUPPORT: Final = frozenset((errno.EOPNOTSUPP, errno.EISDIR, errno.EINVA
 class Disk:
     """Changes to files and directories, each a thin name for one system call; safe to use from any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, many: ManySyncs | None = None) -> None:
+        """``many`` syncs sets with one call; without it each file has a call of its own."""
         library = ctypes.CDLL(None, use_errno=True)
+        self._many = many
         self._renameat2 = getattr(library, "renameat2", None)
         self._sync_file_range = getattr(library, "sync_file_range", None)
         if self._sync_file_range is not None:
@@ -166,19 +170,19 @@ class Disk:
         All are written out before the first is synced: then one commit of the journal is enough for all of them.  The
         write-out reports an error in the place of the sync that follows it, so both answers count.
         """
-        errors: list[OSError | None] = [None] * len(fds)
-        if len(fds) > 1 and self._sync_file_range is not None:
+        done = self._many.files(fds) if self._many is not None and len(fds) > 1 else []
+        rest = fds[len(done) :]
+        lost = self._write_out(rest) if len(rest) > 1 else {}
+        return [*done, *(_outcome(self.sync_file, fd) or lost.get(fd) for fd in rest)]
+
+    def _write_out(self, fds: Sequence[int]) -> dict[int, OSError]:
+        lost: dict[int, OSError] = {}
+        if self._sync_file_range is not None:
             for flags in (_RANGE_WRITE, _RANGE_WRITE | _RANGE_WAIT_BEFORE | _RANGE_WAIT_AFTER):
-                for index, fd in enumerate(fds):
+                for fd in fds:
                     if self._sync_file_range(fd, 0, 0, flags) and ctypes.get_errno() in _WRITE_ERRORS:
-                        number = ctypes.get_errno()
-                        errors[index] = OSError(number, os.strerror(number))
-        for index, fd in enumerate(fds):
-            try:
-                self.sync_file(fd)
-            except OSError as error:
-                errors[index] = error
-        return errors
+                        lost[fd] = OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        return lost
 
     def sync_directory(self, fd: int) -> None:
         """Make the names in a directory durable.
@@ -188,6 +192,12 @@ class Disk:
         """
         os.fsync(fd)
         os.fstat(fd)
+
+    def sync_directories(self, fds: Sequence[int]) -> list[OSError | None]:
+        """Make the names in many directories durable and say of each whether it went wrong."""
+        done = self._many.directories(fds) if self._many is not None and len(fds) > 1 else []
+        looked = [error or _outcome(os.fstat, fd) for fd, error in zip(fds, done, strict=False)]
+        return [*looked, *(_outcome(self.sync_directory, fd) for fd in fds[len(done) :])]
 
     def link_anonymous(self, fd: int, directory_fd: int, name: str) -> None:
         """Give an open file a name.
@@ -341,3 +351,11 @@ class Disk:
             return os.listdir(fd)  # noqa: PTH208 (names of an open directory, not of a path)
         finally:
             os.close(fd)
+
+
+def _outcome(call: Callable[[int], object], fd: int) -> OSError | None:
+    try:
+        call(fd)
+    except OSError as error:
+        return error
+    return None

@@ -31,18 +31,8 @@ def settle(disk: Disk, waits: Sequence[Wait]) -> None:
     found = iter(disk.sync_files([fd for sync in files for fd in sync.fds]))
     for sync in files:
         sync.outcomes = [next(found) for _ in sync.fds]
-    done: dict[int, OSError | None] = {}
+    directories = list(dict.fromkeys(fd for sync in syncs if sync.is_directory for fd in sync.fds))
+    done = dict(zip(directories, disk.sync_directories(directories), strict=True))
     for sync in syncs:
         if sync.is_directory:
-            for fd in sync.fds:
-                if fd not in done:
-                    done[fd] = _sync_directory(disk, fd)
             sync.outcomes = [done[fd] for fd in sync.fds]
-
-
-def _sync_directory(disk: Disk, fd: int) -> OSError | None:
-    try:
-        disk.sync_directory(fd)
-    except OSError as error:
-        return error
-    return None
