@@ -224,6 +224,15 @@ def test_copying_nothing_is_no_error(box: MessageStore) -> None:
     assert (copied.from_uids, copied.to_uids) == ((), ())
 
 
+@pytest.mark.parametrize("wanted", [[], [Uid(1)]])
+def test_nothing_is_copied_or_moved_from_a_folder_that_is_not_there(box: MessageStore, wanted: list[Uid]) -> None:
+    missing = box.folder(ALICE, OLD)
+
+    for verb in (missing.copy, missing.move):
+        with pytest.raises(FolderNotFound):
+            verb(wanted, WORK)
+
+
 # Changes.
 
 

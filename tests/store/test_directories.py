@@ -70,6 +70,16 @@ def test_a_directory_that_others_put_in_its_place_is_found_within_a_second(
     directories.close()
 
 
+def test_who_wants_to_be_certain_is_told_at_once(tmp_path: Path, place: tuple[str, tuple[str, ...]]) -> None:
+    directories = Directories(Disk(), clock=Watch())
+    inode_of(directories, place)
+    (tmp_path / "user").rename(tmp_path / "gone")
+
+    with pytest.raises(FileNotFoundError), directories.lease(place, is_certain=True):
+        pass
+    directories.close()
+
+
 def test_a_symbolic_link_in_its_place_is_not_followed(tmp_path: Path, place: tuple[str, tuple[str, ...]]) -> None:
     watch = Watch()
     directories = Directories(Disk(), clock=watch)
@@ -79,7 +89,7 @@ def test_a_symbolic_link_in_its_place_is_not_followed(tmp_path: Path, place: tup
     (tmp_path / "user").symlink_to("elsewhere")
 
     watch.now += 1.1
-    with pytest.raises(OSError, match="Not a directory|Too many levels"):
+    with pytest.raises(OSError, match=r"Not a directory|Too many levels"):
         inode_of(directories, place)
     directories.close()
 

@@ -55,25 +55,27 @@ class Directories:
         self._open: OrderedDict[Place, OpenDirectory] = OrderedDict()
 
     @contextmanager
-    def lease(self, place: Place, *, create: bool = False) -> Generator[int]:
+    def lease(self, place: Place, *, create: bool = False, is_certain: bool = False) -> Generator[int]:
         """Give a descriptor that stays open until the block ends.
+
+        ``is_certain`` looks at the path now, however short ago that was done: another process may have renamed a level.
 
         Raises:
             FileNotFoundError: the directory is not there and ``create`` is false.
             OSError: it cannot be opened.
         """
-        entry = self.take(place, create=create)
+        entry = self.take(place, create=create, is_certain=is_certain)
         try:
             yield entry.fd
         finally:
             self.give_back(entry)
 
-    def take(self, place: Place, *, create: bool = False) -> OpenDirectory:
+    def take(self, place: Place, *, create: bool = False, is_certain: bool = False) -> OpenDirectory:
         """Like :meth:`lease`, for callers that hold many: give each back."""
         now = self._clock.monotonic()
         with self._lock:
             entry = self._open.get(place)
-            if entry is not None and now - entry.walked_at < TRUSTED_SECONDS:
+            if entry is not None and not is_certain and now - entry.walked_at < TRUSTED_SECONDS:
                 entry.users += 1
                 self._open.move_to_end(place)
                 return entry
@@ -139,7 +141,7 @@ class Directories:
         """
         root, components = place
         try:
-            status = os.stat("/".join((root, *components)))
+            status = os.stat("/".join((root, *components)))  # noqa: PTH116 - a Path costs more than the call
         except (OSError, ValueError):
             return False
         return (status.st_dev, status.st_ino) == entry.identity

@@ -73,6 +73,9 @@ class Appending:
         With ``keeps_names`` a copy has the base of the original, and so its GUID, unless that is taken here.
         """
         wanted = sorted(set(uids))
+        if not wanted:
+            # No message asks whether its folder is there.
+            source.run(lambda _index, _row: None)
         linked: list[_Arrival] = []
         origins: list[int] = []
 

@@ -68,7 +68,7 @@ class FolderSync:
             FileNotFoundError: there is no such folder.
             OSError: the disk answers with an error.
         """
-        with self._house.directories.lease(self.folder) as fd:
+        with self._house.directories.lease(self.folder, is_certain=True) as fd:
             return self._fits(row, fd)
 
     def current(self, index: Index) -> FolderRow:
@@ -79,7 +79,7 @@ class FolderSync:
             MailboxLocked: the lock did not come free.
             OSError: the disk answers with an error.
         """
-        with self._house.directories.lease(self.folder) as fd:
+        with self._house.directories.lease(self.folder, is_certain=True) as fd:
             row = index.folder(self.directory)
             if row is not None and self._fits(row, fd):
                 return row
