@@ -46,9 +46,7 @@ class Account:
 class Directory:
     """Domains and users of this host; safe in every thread."""
 
-    def __init__(
-        self, settings: Settings, domains: Domains, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, settings: Settings, domains: Domains, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
         self._clock = clock
         self.domains: Final = domains
@@ -85,7 +83,7 @@ class Directory:
         return account
 
     def recall(self, address: Address) -> Account | None:
-        """Give an answer from memory that the disk gave within the last second, or would have; None when it must be asked.
+        """Give from memory what the disk said within the last second, or would have; None when it has to be asked.
 
         Whoever asks the disk for one user of a domain answers for all of them whose files did not change.
         """
@@ -209,7 +207,9 @@ class Directory:
             if isinstance(error.__cause__, FileNotFoundError):
                 return None
             raise
-        return None if entry is None or user is None else Account(user=user, entry=entry, detail=detail, said_by=said_by)
+        return (
+            None if entry is None or user is None else Account(user=user, entry=entry, detail=detail, said_by=said_by)
+        )
 
     def set_quota(self, account: Account, line: QuotaLine | None) -> None:
         """Give an account limits of its own, durably; None takes them back.

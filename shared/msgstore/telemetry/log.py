@@ -135,7 +135,9 @@ class _Sink:
             shown = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
             self._second = (second, shown)
         milliseconds = int((line.at - second) * 1000)
-        return f"{shown}.{milliseconds:03d}Z {_LEVELS.get(line.level) or logging.getLevelName(line.level)} {_body(line)}"
+        return (
+            f"{shown}.{milliseconds:03d}Z {_LEVELS.get(line.level) or logging.getLevelName(line.level)} {_body(line)}"
+        )
 
 
 class _Gathering(threading.local):
