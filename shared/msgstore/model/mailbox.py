@@ -75,6 +75,16 @@ class Folder(Protocol):
         """
         ...
 
+    def table(
+        self, columns: Sequence[Column], *, after_uid: int = 0, last_uid: int | None = None, limit: int | None = None
+    ) -> Sequence[Sequence[Cell]]:
+        """Give the same by columns, one sequence for each: faster still, for whoever wants few things of many messages.
+
+        Raises:
+            FolderNotFound: it does not exist or is gone.
+        """
+        ...
+
     def retrieve(self, uid: Uid) -> Body:
         """Open one message.  The caller closes the Body.
 

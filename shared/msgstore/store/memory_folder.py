@@ -158,6 +158,13 @@ class MemoryFolder:
                 ]
         return [tuple(cell_of(info, column) for column in columns) for info in found[:limit]]
 
+    def table(
+        self, columns: Sequence[Column], *, after_uid: int = 0, last_uid: int | None = None, limit: int | None = None
+    ) -> Sequence[Sequence[Cell]]:
+        """Give columns of messages."""
+        rows = self.rows(columns, after_uid=after_uid, last_uid=last_uid, limit=limit)
+        return list(zip(*rows, strict=True)) or [()] * len(columns)
+
     def retrieve(self, uid: Uid) -> Body:
         """Open one message."""
         with self._house.locked():

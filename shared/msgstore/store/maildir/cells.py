@@ -1,6 +1,6 @@
 """From rows of the index to what readers see: columns for many messages, values for one.  Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import Final, cast
 
@@ -49,20 +49,15 @@ def needed_columns(columns: Iterable[Column]) -> tuple[str, ...]:
 
 
 def cells(
-    columns: Sequence[Column], found: Sequence[tuple[object, ...]], row: FolderRow, keywords: dict[str, str]
-) -> list[tuple[Cell, ...]]:
-    """Make rows of what the index gave for :func:`needed_columns`: a column at a time, which costs little a message."""
-    if not found:
-        return []
-    needed = needed_columns(columns)
-    raw = dict(zip(needed, zip(*found, strict=True), strict=True))
-    made = [_column(column, raw, row, keywords) for column in columns]
-    return list(zip(*made, strict=False))
+    columns: Sequence[Column], raw: Mapping[str, Sequence[object]], row: FolderRow, keywords: dict[str, str]
+) -> list[Sequence[Cell]]:
+    """Make columns of what the index gave for :func:`needed_columns`: a column at a time costs little a message."""
+    return [_column(column, raw, row, keywords) for column in columns]
 
 
 def _column(
-    column: Column, raw: dict[str, tuple[object, ...]], row: FolderRow, keywords: dict[str, str]
-) -> Iterable[Cell]:
+    column: Column, raw: Mapping[str, Sequence[object]], row: FolderRow, keywords: dict[str, str]
+) -> Sequence[Cell]:
     made: Iterable[object]
     match column:
         case "uid" | "modseq" | "internal_date":
@@ -84,12 +79,12 @@ def _column(
         case "guid":
             fields, bases = cast("Sequence[str | None]", raw["fields"]), cast("Sequence[str]", raw["base"])
             made = bases if not any(fields) else map(_field_or, repeat("G"), fields, bases)
-    return cast("Iterable[Cell]", made)
+    return cast("Sequence[Cell]", made if isinstance(made, Sequence) else tuple(made))
 
 
 def _keywords(infos: Sequence[str], extras: Sequence[str | None], known: dict[str, str]) -> Iterable[Cell]:
     if not known and not any(extras):
-        return repeat(())
+        return ((),) * len(infos)
     return [tuple(sorted(keywords_of(info, extra, known))) for info, extra in zip(infos, extras, strict=True)]
 
 

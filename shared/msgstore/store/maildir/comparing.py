@@ -237,7 +237,7 @@ class Comparison:
             )
             return
         waiting = [record for base, record in pending.items() if base not in places]
-        self._index.insert(row.id, (_new_row(record, (NOWHERE, ""), None) for record in waiting))
+        self._index.insert(row.id, [_new_row(record, (NOWHERE, ""), None) for record in waiting])
 
     def _note_extra(self, extra: ExtraKeywords) -> None:
         """Keep what the file says of messages whose keywords were others before."""

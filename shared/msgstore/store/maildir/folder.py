@@ -21,6 +21,7 @@ from msgstore.store.body import FileBody
 from msgstore.store.maildir.appending import Appending
 from msgstore.store.maildir.cells import cells, facts_of, needed_columns
 from msgstore.store.maildir.changing import Changing
+from msgstore.store.maildir.columns import gather
 from msgstore.store.maildir.index import Index
 from msgstore.store.maildir.reading import TRIES, FolderHouse, Reading
 from msgstore.store.maildir.restoring import restore_messages
@@ -83,17 +84,23 @@ class MaildirFolder:
     def rows(
         self, columns: Sequence[Column], *, after_uid: int = 0, last_uid: int | None = None, limit: int | None = None
     ) -> Sequence[tuple[Cell, ...]]:
+        """Give columns of messages, message by message."""
+        return list(zip(*self.table(columns, after_uid=after_uid, last_uid=last_uid, limit=limit), strict=True))
+
+    def table(
+        self, columns: Sequence[Column], *, after_uid: int = 0, last_uid: int | None = None, limit: int | None = None
+    ) -> Sequence[Sequence[Cell]]:
         """Give columns of messages."""
         reading, needed = self._reading, needed_columns(columns)
-        where = "uid > ? and uid <= ? and place < 2 order by uid limit ?"
-        values = (after_uid, UID_LIMIT if last_uid is None else last_uid, -1 if limit is None else limit)
+        last = UID_LIMIT if last_uid is None else last_uid
 
-        def look(index: Index, row: FolderRow) -> list[tuple[Cell, ...]]:
+        def look(index: Index, row: FolderRow) -> list[Sequence[Cell]]:
             if row.unsized and not _SIZES.isdisjoint(needed):
                 row = reading.learn_sizes(index, row)
             if row.undated and "internal_date" in needed:
-                row = reading.learn_dates(index, row, where, values)
-            found = index.selected(row.id, ", ".join(needed), where, values)
+                where = "uid > ? and uid <= ? and place < 2 order by uid limit ?"
+                row = reading.learn_dates(index, row, where, (after_uid, last, -1 if limit is None else limit))
+            found = gather(index, row, needed, after_uid=after_uid, last_uid=last, limit=limit)
             return cells(columns, found, row, reading.ledger.keywords(self.name, row))
 
         return reading.run(look)

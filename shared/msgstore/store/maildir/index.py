@@ -9,17 +9,18 @@ jumps when the machine has been started since.
 import os
 import sqlite3
 import zlib
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, fields
 from functools import partial
 from typing import Final, cast
 
+from msgstore.store.maildir.packed import CHUNK_BITS
 from msgstore.store.maildir.rows import NOWHERE, FolderRow, MessageRow
 
 __all__ = ["Index", "base_hash", "is_index_safe", "remove_index"]
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 BUSY_SECONDS: Final = 20.0
 _BOOT_SLACK_SECONDS: Final = 2.0
 """Two answers to the question when the machine was started differ by no more than this."""
@@ -50,6 +51,7 @@ create table expunged(
 ) without rowid;
 create index expunged_modseq on expunged(folder, modseq);
 create index expunged_hash on expunged(folder, hash);
+create table packed(folder integer not null, chunk integer not null, cells blob not null, primary key (folder, chunk));
 """
 
 
@@ -124,7 +126,7 @@ class Index:
         return found
 
     def _make_tables(self, booted_at: float) -> None:
-        for table in ("meta", "folder", "message", "expunged"):
+        for table in ("meta", "folder", "message", "expunged", "packed"):
             self._database.execute(f"drop table if exists {table}")  # the names are ours
         for statement in _TABLES.split(";"):
             if statement.strip():
@@ -149,6 +151,24 @@ class Index:
         # Leaves the transaction by commit or, on an error, by rollback.
         with self._database:
             yield
+
+    @contextmanager
+    def writing_at_once(self, *, is_wanted: bool) -> Generator[bool]:
+        """Be the only writer, and say so, where that is wanted and nobody else writes just now; never waits."""
+        if not is_wanted or self._database.in_transaction:
+            yield self._database.in_transaction
+            return
+        self._database.execute("pragma busy_timeout = 0")
+        try:
+            self._database.execute("begin immediate")
+        except sqlite3.OperationalError:
+            # Busy, or on a disk that takes nothing: whoever reads does without.
+            yield False
+            return
+        finally:
+            self._database.execute(f"pragma busy_timeout = {int(BUSY_SECONDS * 1000)}")
+        with self._database:
+            yield True
 
     # Folders.
 
@@ -178,7 +198,7 @@ class Index:
     def forget_folder(self, directory: str) -> None:
         """Forget a folder."""
         for (number,) in self._database.execute("select id from folder where directory = ?", (directory,)).fetchall():
-            for table in ("message", "expunged"):
+            for table in ("message", "expunged", "packed"):
                 self._database.execute(f"delete from {table} where folder = ?", (number,))
             self._database.execute("delete from folder where id = ?", (number,))
 
@@ -229,16 +249,39 @@ class Index:
             "select uid, base, info from message where folder = ? and place = ?", (folder, place)
         ).fetchall()
 
-    def insert(self, folder: int, rows: Iterable[MessageRow]) -> None:
+    def packed(self, folder: int, chunks: range) -> dict[int, bytes]:
+        """Give the blocks that are kept of these chunks, ascending; see ``packed``."""
+        found = self._database.execute(
+            "select chunk, cells from packed where folder = ? and chunk >= ? and chunk < ? order by chunk",
+            (folder, chunks.start, chunks.stop),
+        )
+        return dict(found.fetchall())
+
+    def keep_packed(self, folder: int, blocks: Mapping[int, bytes]) -> None:
+        """Keep blocks until one of their messages changes."""
+        self._database.executemany(
+            "insert or replace into packed values (?, ?, ?)", ((folder, *block) for block in blocks.items())
+        )
+
+    def _unpack(self, folder: int, uids: Iterable[int]) -> None:
+        """Forget the blocks in which these messages are."""
+        chunks = {uid >> CHUNK_BITS for uid in uids}
+        self._database.executemany(
+            "delete from packed where folder = ? and chunk = ?", ((folder, chunk) for chunk in chunks)
+        )
+
+    def insert(self, folder: int, rows: Sequence[MessageRow]) -> None:
         """Add messages."""
+        self._unpack(folder, (row.uid for row in rows))
         self._database.executemany(
             f"insert or replace into message(folder, {_MESSAGE_COLUMNS}, hash) values"
             f" (?, ?, {_TEXT}, {_TEXT}, ?, ?, ?, ?, ?, {_TEXT}, {_TEXT}, ?)",
             ((folder, *_cells_of(row), base_hash(row.base)) for row in rows),
         )
 
-    def update(self, folder: int, rows: Iterable[MessageRow]) -> None:
+    def update(self, folder: int, rows: Sequence[MessageRow]) -> None:
         """Keep where messages are, what their names say, their sizes, dates and modseq."""
+        self._unpack(folder, (row.uid for row in rows))
         self._database.executemany(
             f"update message set info = {_TEXT}, place = ?, octets = ?, wire_octets = ?, internal_date = ?, modseq = ?,"
             " extra = ? where folder = ? and uid = ?",
@@ -258,14 +301,15 @@ class Index:
             ),
         )
 
-    def remove(self, folder: int, uids: Iterable[int]) -> None:
+    def remove(self, folder: int, uids: Sequence[int]) -> None:
         """Forget messages without a trace."""
+        self._unpack(folder, uids)
         self._database.executemany("delete from message where folder = ? and uid = ?", ((folder, uid) for uid in uids))
 
     def bury(self, folder: int, gone: Iterable[tuple[int, str]], *, modseq: int, at: int) -> None:
         """Take messages out, given by UID and base, and remember that they went."""
         rows = [(folder, uid, modseq, at, base_hash(base)) for uid, base in gone]
-        self.remove(folder, (row[1] for row in rows))
+        self.remove(folder, [row[1] for row in rows])
         self._database.executemany("insert or replace into expunged values (?, ?, ?, ?, ?)", rows)
 
     def is_buried(self, folder: int, base: str) -> bool:
