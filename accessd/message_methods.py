@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import msgstore.access.mailshapes as m
 import msgstore.access.shapes as s
-from accessd import bodies, mail, pages
+from accessd import bodies, mail, pages, tables
 from accessd.calls import Call
 from accessd.holding import refuse_where_held, shared_with_others
 from accessd.serving import serves
@@ -22,7 +22,9 @@ __all__: list[str] = []
 async def _list(call: Call, args: m.ListArgs) -> m.ListResult:
     target = mail.target_of(call, args)
     fields = args.fields or contract.DEFAULT_FIELDS
-    limit = min(args.limit or call.services.limits.page_rows, call.services.limits.page_rows)
+    by_columns, limits = args.by == "columns", call.services.limits
+    most = limits.column_rows if by_columns else limits.page_rows
+    limit = min(args.limit or most, most)
     wanted = pages.PageWanted(
         ranges=EVERY if args.uids is None else ranges_of(args.uids),
         after=args.after_uid or 0,
@@ -30,6 +32,10 @@ async def _list(call: Call, args: m.ListArgs) -> m.ListResult:
         columns=tuple(fields),
     )
     store = call.services.store
+    if by_columns:
+        if args.since_modseq is not None:
+            raise AccessError("INVALID", "what changed is told by rows", key="by")
+        return _by_columns(fields, await call.read(tables.table_of, store, target, wanted))
     if args.since_modseq is None:
         page = await call.read(pages.page_of, store, target, wanted)
     else:
@@ -42,6 +48,19 @@ async def _list(call: Call, args: m.ListArgs) -> m.ListResult:
         modseq=page.status.modseq,
         next_uid=page.next_uid,
         vanished=page.vanished,
+    )
+
+
+def _by_columns(fields: Sequence[str], table: tables.Table) -> m.ListResult:
+    return m.ListResult(
+        fields=tuple(fields),
+        messages=(),
+        uidvalidity=table.status.uidvalidity,
+        uidnext=table.status.uidnext,
+        modseq=table.status.modseq,
+        next_uid=table.next_uid,
+        columns=table.columns,
+        sets=table.sets,
     )
 
 

@@ -14,7 +14,17 @@ from msgstore.model.message import MessageInfo, Uid
 from msgstore.model.outcomes import Cell, Column
 from msgstore.store.rows import cell_of
 
-__all__ = ["Page", "PageWanted", "cells_of", "fitting", "page_of", "page_since", "uids_in"]
+__all__ = [
+    "Page",
+    "PageWanted",
+    "cells_of",
+    "fitting",
+    "page_of",
+    "page_since",
+    "parts_of",
+    "uids_in",
+    "with_uid",
+]
 
 _PAGE_OCTETS: Final = 640 * 1024
 """Leaves room in the frame for vanished uids and for what an estimate misses."""
@@ -53,9 +63,9 @@ def page_of(store: MessageStore, target: Target, wanted: PageWanted) -> Page:
     folder = target.open(store)
     # Counted first: what arrives in between is in the rows and above uidnext, and no reader misses it.
     status = folder.stat() if target.view is None else target.view.status
-    columns, at = _with_uid(wanted.columns)
+    columns, at = with_uid(wanted.columns)
     rows: list[tuple[Cell, ...]] = []
-    for first, last in _below(wanted.ranges, wanted.after, target.last_uid):
+    for first, last in parts_of(wanted, target.last_uid):
         rows += folder.rows(columns, after_uid=first - 1, last_uid=last, limit=wanted.limit + 1 - len(rows))
         if len(rows) > wanted.limit:
             break
@@ -68,7 +78,7 @@ def page_since(store: MessageStore, target: Target, wanted: PageWanted, since: i
     ``vanished`` is None where that is not known any more.
     """
     folder = target.open(store)
-    columns, at = _with_uid(wanted.columns)
+    columns, at = with_uid(wanted.columns)
     if wanted.after:
         status = folder.stat()
         source = _changed_rows(folder, target, wanted, since)
@@ -109,7 +119,7 @@ def fitting(rows: Sequence[tuple[Cell, ...]]) -> int:
     return len(rows)
 
 
-def _with_uid(columns: tuple[Column, ...]) -> tuple[tuple[Column, ...], int]:
+def with_uid(columns: tuple[Column, ...]) -> tuple[tuple[Column, ...], int]:
     """Give the columns to ask for and where the uid stands in them; pages are counted by it."""
     asked = columns if "uid" in columns else (*columns, "uid")
     return asked, asked.index("uid")
@@ -134,6 +144,11 @@ def _cut(
     return Page(status=status, rows=rows, next_uid=next_uid, vanished=vanished)
 
 
+def parts_of(wanted: PageWanted, last_uid: int) -> Iterator[UidRange]:
+    """Give what is left of the ranges behind the page before."""
+    return _below(wanted.ranges, wanted.after, last_uid)
+
+
 def _below(ranges: Iterable[UidRange], after: int, last_uid: int) -> Iterator[UidRange]:
     for first, last in ranges:
         begin, end = max(first, after + 1), min(last, last_uid)
@@ -155,8 +170,8 @@ def _walk(folder: Folder, columns: tuple[Column, ...], ranges: Iterable[UidRange
 
 def _changed_rows(folder: Folder, target: Target, wanted: PageWanted, since: int) -> Iterator[tuple[Cell, ...]]:
     """Give what changed among the rows behind the first page: there is so much of it that looking at all is cheap."""
-    columns, _ = _with_uid(wanted.columns)
-    ranges = _below(wanted.ranges, wanted.after, target.last_uid)
+    columns, _ = with_uid(wanted.columns)
+    ranges = parts_of(wanted, target.last_uid)
     for row in _walk(folder, ("uid", "modseq", *columns), ranges):
         if cast("int", row[1]) > since:
             yield row[2:]

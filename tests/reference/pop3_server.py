@@ -8,7 +8,7 @@ RFC 1939, RFC 2449 §8 (response codes), RFC 3206 (SYS and AUTH).
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Final
 
 from msgstore.access.aio import AccessClient, Session
@@ -51,7 +51,7 @@ class _Conversation:
         self._writer = writer
         self._name: str | None = None
         self._session: Session | None = None
-        self._rows: tuple[MessageRow, ...] = ()
+        self._rows: Sequence[MessageRow] = ()
         self._marked: set[int] = set()
         self._done = False
         self._before_login: dict[str, _Command] = {"USER": self._user, "PASS": self._pass}

@@ -21,7 +21,7 @@ from msgstore.access.bodyshapes import INLINE_OCTETS, DeliverResult, HasDescript
 from msgstore.access.codes import AccessError
 from msgstore.access.conversation import Answer, Conversation, Told
 from msgstore.access.entries import Method
-from msgstore.access.frames import FrameRefused
+from msgstore.access.frames import AT_CLIENT, FrameRefused
 from msgstore.access.mailshapes import (
     DeleteResult,
     ExpungeResult,
@@ -33,7 +33,7 @@ from msgstore.access.mailshapes import (
     UidItem,
     UndeleteResult,
 )
-from msgstore.access.rows import MessageRow, rows_of
+from msgstore.access.rows import Rows
 from msgstore.access.searchshapes import SearchHit
 from msgstore.access.shapes import HelloResult, LoginResult
 from msgstore.access.sync_body import receive_from
@@ -261,7 +261,7 @@ class AccessClient(Listening):
 
     def _on_readable(self) -> None:
         try:
-            octets, descriptors = receive_from(self._socket)
+            octets, descriptors = receive_from(self._socket, AT_CLIENT.read_octets)
             finished = self._conversation.receive(octets, descriptors)
         except (BlockingIOError, InterruptedError):
             return
@@ -326,13 +326,11 @@ class Session(Changing):
         """Count messages and octets."""
         return await self.client.ask(entries.FOLDER_STAT, **self._in(folder))
 
-    async def list(self, folder: str = "INBOX", *, fields: Sequence[str] | None = None) -> tuple[MessageRow, ...]:
-        """Give every message, page by page; ``fields`` must name uid."""
-        rows: list[MessageRow] = []
-        async with contextlib.aclosing(self.client.pages(**self._in(folder), fields=fields and tuple(fields))) as pages:
-            async for page in pages:
-                rows += rows_of(page)
-        return tuple(rows)
+    async def list(self, folder: str = "INBOX", *, fields: Sequence[str] | None = None) -> Rows:
+        """Give every message; ``fields`` must name uid."""
+        asked = self.client.pages(**self._in(folder), fields=fields and tuple(fields), by="columns")
+        async with contextlib.aclosing(asked) as pages:
+            return Rows([page async for page in pages])
 
     async def retrieve(self, uid: int, folder: str = "INBOX", *, way: str | None = "fd") -> "Body":
         """Open a message; ``way`` is auto, inline, handle or fd.  Use the Body as a context manager."""

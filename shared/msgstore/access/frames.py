@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 READ_OCTETS: Final = 16_384
-"""What one read of a socket may bring; the parser's buffer is sized for an object and one read."""
+"""What one read of a server brings at most: it has many peers."""
 
 _ID_LIMIT: Final = 2**32 - 1
 """Ids are uint32 in MessagePack-RPC."""
@@ -56,6 +56,8 @@ class FrameLimits:
     object_octets: int
     array_items: int
     map_items: int
+    read_octets: int = READ_OCTETS
+    """What one read may bring; the parser's buffer is sized for an object and one read."""
 
 
 BEFORE_LOGIN: Final = FrameLimits(object_octets=64 * 1024, array_items=16, map_items=64)
@@ -64,7 +66,7 @@ BEFORE_LOGIN: Final = FrameLimits(object_octets=64 * 1024, array_items=16, map_i
 AFTER_LOGIN: Final = FrameLimits(object_octets=256 * 1024, array_items=1024, map_items=64)
 """For peers that hold a session, and for the roles smtp and admin."""
 
-AT_CLIENT: Final = FrameLimits(object_octets=1024 * 1024, array_items=65_536, map_items=4096)
+AT_CLIENT: Final = FrameLimits(object_octets=1024 * 1024, array_items=65_536, map_items=4096, read_octets=65_536)
 """For what a client accepts from the server it chose to trust."""
 
 
@@ -137,7 +139,7 @@ class FrameDecoder:
         return bool(self._rest)
 
     def feed(self, octets: bytes | bytearray | memoryview) -> None:
-        """Take what a read gave, at most :data:`READ_OCTETS` at a time.
+        """Take what a read gave, at most ``read_octets`` of the limits at a time.
 
         Raises:
             FrameRefused: the decoder has refused something before, or is fed more than it can hold.
@@ -207,7 +209,7 @@ def _unpacker(limits: FrameLimits) -> msgpack.Unpacker:
         strict_map_key=True,
         object_pairs_hook=_map_of,
         ext_hook=_refuse_extension,
-        max_buffer_size=limits.object_octets + READ_OCTETS,
+        max_buffer_size=limits.object_octets + limits.read_octets,
         max_str_len=limits.object_octets,
         max_bin_len=limits.object_octets,
         max_array_len=limits.array_items,

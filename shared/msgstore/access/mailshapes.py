@@ -145,7 +145,7 @@ class FolderListResult(Struct, kw_only=True, frozen=True):
 
 
 class ListArgs(FolderArgs, kw_only=True, frozen=True, omit_defaults=True):
-    """Which messages and what of them."""
+    """Which messages and what of them; by columns a whole folder comes in few pages, and without ``since_modseq``."""
 
     uids: Uids | None = None
     fields: (
@@ -169,12 +169,15 @@ class ListArgs(FolderArgs, kw_only=True, frozen=True, omit_defaults=True):
     since_modseq: Modseq | None = None
     after_uid: Annotated[int, Meta(ge=0, le=2**32 - 1)] | None = None
     limit: Annotated[int, Meta(ge=1)] | None = None
+    by: Literal["rows", "columns"] | None = None
 
 
 class ListResult(Struct, kw_only=True, frozen=True, omit_defaults=True):
     """One page of rows, ascending by uid; with ``next_uid`` as the next ``after_uid`` when there are more.
 
-    ``vanished`` answers ``since_modseq``, all of it with the first page; absent it is not known any more.
+    ``vanished`` answers ``since_modseq``, all of it with the first page; absent it is not known any more.  By columns
+    ``messages`` is empty and each of ``fields`` has its values in ``columns``: those of uidl and guid as one text with
+    a line feed between them, those of flags and keywords as numbers of ``sets``, counted from 0.
     """
 
     fields: tuple[str, ...]
@@ -184,6 +187,8 @@ class ListResult(Struct, kw_only=True, frozen=True, omit_defaults=True):
     modseq: int
     next_uid: int | None = None
     vanished: Uids | None = None
+    columns: dict[str, str | list[int | bool | None]] | None = None
+    sets: tuple[tuple[str, ...], ...] | None = None
 
 
 class RetrieveArgs(FolderArgs, kw_only=True, frozen=True, omit_defaults=True, rename={"way": "as"}):

@@ -82,6 +82,9 @@ class Limits(Struct, kw_only=True, frozen=True):
     inflight: int = 64
     handles: int = 32
     page_rows: int = 2000
+    column_rows: int = 20_000
+    """Messages of a page that comes by columns."""
+
     idle_ms: int = 1_800_000
     alive_ms: int = 300_000
 

@@ -18,6 +18,7 @@ from msgstore.access.codes import AccessError
 from msgstore.access.conversation import Answer, Conversation, Told
 from msgstore.access.entries import Method
 from msgstore.access.events import Events
+from msgstore.access.frames import AT_CLIENT
 from msgstore.access.mailshapes import (
     DeleteResult,
     ExpungeResult,
@@ -29,7 +30,7 @@ from msgstore.access.mailshapes import (
     UidItem,
     UndeleteResult,
 )
-from msgstore.access.rows import MessageRow, rows_of
+from msgstore.access.rows import Rows
 from msgstore.access.searchshapes import SearchHit
 from msgstore.access.shapes import HelloResult, LoginResult
 from msgstore.access.sync_body import Body, receive_from
@@ -252,7 +253,7 @@ class AccessClient:
             os.close(left.descriptor)
 
     def _read(self) -> None:
-        octets, descriptors = receive_from(self._socket)
+        octets, descriptors = receive_from(self._socket, AT_CLIENT.read_octets)
         if not octets:
             raise self._conversation.fatal or AccessError("GOING_AWAY", "the server closed the connection")
         for item in self._conversation.receive(octets, descriptors):
@@ -290,12 +291,9 @@ class Session(Changing):
         """Count messages and octets."""
         return self.client.ask(entries.FOLDER_STAT, **self._in(folder))
 
-    def list(self, folder: str = "INBOX", *, fields: Sequence[str] | None = None) -> tuple[MessageRow, ...]:
-        """Give every message, page by page; ``fields`` must name uid."""
-        rows: list[MessageRow] = []
-        for page in self.client.pages(**self._in(folder), fields=fields and tuple(fields)):
-            rows += rows_of(page)
-        return tuple(rows)
+    def list(self, folder: str = "INBOX", *, fields: Sequence[str] | None = None) -> Rows:
+        """Give every message; ``fields`` must name uid."""
+        return Rows(self.client.pages(**self._in(folder), fields=fields and tuple(fields), by="columns"))
 
     def retrieve(self, uid: int, folder: str = "INBOX", *, way: str | None = "fd") -> Body:
         """Open a message; ``way`` is auto, inline, handle or fd.  Use the Body as a context manager."""

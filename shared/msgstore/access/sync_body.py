@@ -78,7 +78,7 @@ class Body:
         self.close()
 
 
-def receive_from(connected: socket.socket) -> tuple[bytes, tuple[int, ...]]:
+def receive_from(connected: socket.socket, limit_octets: int = READ_OCTETS) -> tuple[bytes, tuple[int, ...]]:
     """Read octets and the descriptor that may come with them; empty octets mean the end.
 
     Raises:
@@ -87,7 +87,7 @@ def receive_from(connected: socket.socket) -> tuple[bytes, tuple[int, ...]]:
 
     unix(7), SCM_RIGHTS.
     """
-    octets, extra, flags, _ = connected.recvmsg(READ_OCTETS, _DESCRIPTOR_SPACE, socket.MSG_CMSG_CLOEXEC)
+    octets, extra, flags, _ = connected.recvmsg(limit_octets, _DESCRIPTOR_SPACE, socket.MSG_CMSG_CLOEXEC)
     found = array.array("i")
     for level, kind, content in extra:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:

@@ -1,5 +1,7 @@
 """From rows of the index to what readers see: columns for many messages, values for one.  Pure."""
 
+import sys
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import Final, cast
@@ -74,12 +76,21 @@ def _column(
             made = [_SEALED_MARK in base for base in cast("Sequence[str]", raw["base"])]
         case "uidl":
             fields = cast("Sequence[str | None]", raw["fields"])
-            plain = map(("%08x" + f"{row.uidvalidity:08x}").__mod__, raw["uid"])
+            plain = _plain_uidls(cast("Sequence[int]", raw["uid"]), row.uidvalidity)
             made = plain if not any(fields) else map(_field_or, repeat("P"), fields, plain)
         case "guid":
             fields, bases = cast("Sequence[str | None]", raw["fields"]), cast("Sequence[str]", raw["base"])
             made = bases if not any(fields) else map(_field_or, repeat("G"), fields, bases)
     return cast("Sequence[Cell]", made if isinstance(made, Sequence) else tuple(made))
+
+
+def _plain_uidls(uids: Sequence[int], uidvalidity: int) -> list[str]:
+    """Give UID and UIDVALIDITY as eight hexadecimal digits each, all at once."""
+    numbers = array("I", uids)
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    ending = f"{uidvalidity:08x}"
+    return (numbers.tobytes().hex(" ", -4).replace(" ", ending + " ") + ending).split(" ") if uids else []
 
 
 def _keywords(infos: Sequence[str], extras: Sequence[str | None], known: dict[str, str]) -> Iterable[Cell]:
