@@ -68,13 +68,20 @@ class Connection:
         caller.watches.voice.outbox = self._outbox
         self._running: dict[int, _Running] = {}
         self._progress = asyncio.Event()
-        self._reader: asyncio.Task[None] | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._reading_over = asyncio.Event()
+        self._is_reading = False
+        """Whether the loop calls when octets come."""
+
+        self._patience: asyncio.TimerHandle | None = None
         self.task: asyncio.Task[None] | None = None
         """Runs :meth:`serve`; set by the server."""
 
         self._leaving = False
         self._part_began = 0.0
         """When the first octet of an unfinished object came."""
+
+        self._heard_at = self._loop.time()
 
     @property
     def inflight(self) -> int:
@@ -85,9 +92,11 @@ class Connection:
         """Answer requests until the peer closes, breaks the protocol, or is told to go."""
         try:
             async with asyncio.TaskGroup() as group:
-                self._reader = group.create_task(self._read_all(group))
+                self._group = group
                 writer = group.create_task(self._write_all())
-                await asyncio.wait([self._reader])
+                self._watch_patience()
+                self._take_all()
+                await self._reading_over.wait()
                 for running in list(self._running.values()):
                     # A message that has come whole is kept, whether or not somebody waits for the answer.
                     if not running.call.checked.method.takes_body:
@@ -98,6 +107,7 @@ class Connection:
                 self._outbox.finish()
                 await asyncio.wait([writer])
         finally:
+            self._end_reading()
             self._outbox.drop()
             self._inbox.drop()
             self._socket.close()
@@ -120,31 +130,98 @@ class Connection:
     def _note_progress(self) -> None:
         self._progress.set()
         self._caller.watches.has_room()
-        if self._leaving and not self._running and self._reader is not None:
-            self._reader.cancel()
+        if self._leaving and not self._running:
+            self._end_reading()
+        elif not self._is_reading and not self._reading_over.is_set() and self._group is not None and self._has_room:
+            # The peer is not to blame for the time in which we did not read.
+            self._part_began = self._heard_at = self._loop.time()
+            self._take_all()
 
-    async def _read_all(self, group: asyncio.TaskGroup) -> None:
+    # Reading.
+
+    @property
+    def _has_room(self) -> bool:
+        return len(self._running) < self._rules.max_inflight and not self._outbox.is_full
+
+    def _on_readable(self) -> None:
+        """Read once, and obey: a peer that never stops must not hold up all others."""
+        part = self._decoder.holds_part
         try:
-            while True:
-                await self._room()
+            octets = self._inbox.receive()
+            self._heard_at = self._loop.time()
+            if not part:
+                self._part_began = self._heard_at
+            self._decoder.feed(octets)
+        except (BlockingIOError, InterruptedError):
+            return
+        except FrameRefused as error:
+            self._refuse(error)
+            return
+        except OSError as error:
+            log.debug("access.connection_lost", reason=str(error))
+            self._end_reading()
+            return
+        if octets:
+            self._take_all()
+        else:
+            self._end_reading()
+
+    def _take_all(self) -> None:
+        """Take the requests that have come whole, as far as there is room, and read on or wait for room."""
+        try:
+            while self._has_room:
                 if self._caller.is_trusted:
                     self._decoder.change_limits(AFTER_LOGIN)
                 frame = self._decoder.next_frame()
-                if frame is not None:
-                    # What follows it has come just now at the earliest; a busy stream may never pause between objects.
-                    self._part_began = self._loop.time()
-                    self._take(frame, group)
-                elif not await self._fill():
+                if frame is None:
+                    self._inbox.require_named(is_within_object=self._decoder.holds_part)
+                    self._read_on()
                     return
-                else:
-                    # A read that finds octets does not wait, and a peer that never stops would hold up all others.
-                    await asyncio.sleep(0)
+                # What follows it has come just now at the earliest; a busy stream may never pause between objects.
+                self._part_began = self._loop.time()
+                self._take(frame)
         except FrameRefused as error:
-            self._rules.counters.frame_refused()
-            log.warning("access.frame_refused", uid=self._caller.peer.uid, reason=str(error))
-            self._outbox.put(encode(Notification(method="rpc.fatal", args=("INVALID", str(error)))))
-        except OSError as error:
-            log.debug("access.connection_lost", reason=str(error))
+            self._refuse(error)
+            return
+        self._pause()
+
+    def _read_on(self) -> None:
+        if not self._is_reading and not self._reading_over.is_set():
+            self._is_reading = True
+            self._loop.add_reader(self._socket.fileno(), self._on_readable)
+
+    def _pause(self) -> None:
+        if self._is_reading:
+            self._is_reading = False
+            self._loop.remove_reader(self._socket.fileno())
+
+    def _end_reading(self) -> None:
+        self._pause()
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        self._reading_over.set()
+
+    def _refuse(self, error: FrameRefused) -> None:
+        self._rules.counters.frame_refused()
+        log.warning("access.frame_refused", uid=self._caller.peer.uid, reason=str(error))
+        self._outbox.put(encode(Notification(method="rpc.fatal", args=("INVALID", str(error)))))
+        self._end_reading()
+
+    def _watch_patience(self) -> None:
+        """Look, as often as it can matter, whether the peer was silent for too long."""
+        now, part = self._loop.time(), self._decoder.holds_part
+        until = self._part_began + _PART_SECONDS if part else self._heard_at + self._rules.idle_seconds
+        if self._is_reading and now >= until:
+            if part:
+                self._refuse(FrameRefused("an object was not finished in time"))
+                return
+            if not self._running:
+                self._end_reading()
+                return
+            until = self._heard_at = now
+        wait = min(max(until - now, 0.05), _PART_SECONDS, self._rules.idle_seconds)
+        self._patience = self._loop.call_later(wait, self._watch_patience)
 
     async def _write_all(self) -> None:
         try:
@@ -153,40 +230,14 @@ class Connection:
             # TimeoutError is one of them: the peer is gone or as good as gone.
             log.debug("access.connection_lost", reason=str(error))
             self._outbox.drop()
-            if self._reader is not None:
-                self._reader.cancel()
+            self._end_reading()
 
-    async def _room(self) -> None:
-        while len(self._running) >= self._rules.max_inflight or self._outbox.is_full:
-            self._progress.clear()
-            await self._progress.wait()
-            # The peer is not to blame for the time in which we did not read.
-            self._part_began = self._loop.time()
-
-    async def _fill(self) -> bool:
-        """Read once; False at the end of the stream or of patience."""
-        part = self._decoder.holds_part
-        if not part:
-            self._part_began = self._loop.time()
-        until = self._part_began + _PART_SECONDS if part else self._loop.time() + self._rules.idle_seconds
-        try:
-            async with asyncio.timeout_at(until):
-                octets = await self._inbox.receive(is_within_object=part)
-        except TimeoutError:
-            if part:
-                raise FrameRefused("an object was not finished in time") from None
-            return bool(self._running)
-        if not part:
-            self._part_began = self._loop.time()
-        self._decoder.feed(octets)
-        return bool(octets)
-
-    def _take(self, frame: Frame, group: asyncio.TaskGroup) -> None:
+    def _take(self, frame: Frame) -> None:
         match frame:
             case Request():
                 if frame.id in self._running:
                     raise FrameRefused("an id is used again while its request is in work")
-                self._start(frame, group)
+                self._start(frame)
             case Notification():
                 self._heed(frame)
             case Response():
@@ -201,7 +252,7 @@ class Connection:
         if running is not None:
             running.cancel("CANCELLED")
 
-    def _start(self, request: Request, group: asyncio.TaskGroup) -> None:
+    def _start(self, request: Request) -> None:
         descriptor = self._inbox.take() if _brings_descriptor(request) else None
         try:
             if self._leaving:
@@ -215,7 +266,8 @@ class Connection:
         call.upload = descriptor
         running = _Running(call)
         self._running[request.id] = running
-        running.task = group.create_task(self._run(request, running))
+        assert self._group is not None
+        running.task = self._group.create_task(self._run(request, running))
         timer = self._loop.call_later(call.timeout_seconds, running.cancel, "DEADLINE")
         running.task.add_done_callback(lambda _: timer.cancel())
 

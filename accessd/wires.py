@@ -31,26 +31,28 @@ class Inbox:
 
         self._descriptors: deque[int] = deque()
 
-    async def receive(self, *, is_within_object: bool) -> bytes:
-        """Read once; empty octets are the end.
+    def require_named(self, *, is_within_object: bool) -> None:
+        """Make sure, when every request that has come is taken, that none of the descriptors was left.
+
+        Raises:
+            FrameRefused: what is left can belong to half an object alone, and there is none.
+        """
+        if len(self._descriptors) > is_within_object:
+            raise FrameRefused("a descriptor that no request names")
+
+    def receive(self) -> bytes:
+        """Read once what has come; empty octets are the end.
 
         Raises:
             FrameRefused: a descriptor came uncalled for; it is closed.
+            BlockingIOError, InterruptedError: nothing has come yet.
             OSError: the connection failed.
         """
-        # Every request that has come is taken by now, so what is left can belong to half an object alone.
-        if len(self._descriptors) > is_within_object:
-            raise FrameRefused("a descriptor that no request names")
-        while True:
-            try:
-                octets, found = receive_from(self._socket)
-            except (BlockingIOError, InterruptedError):
-                await _ready(self._socket, asyncio.get_running_loop(), to_write=False)
-                continue
-            self._descriptors.extend(found)
-            if found and not self._allows():
-                raise FrameRefused("descriptors were not agreed on in rpc.hello")
-            return octets
+        octets, found = receive_from(self._socket)
+        self._descriptors.extend(found)
+        if found and not self._allows():
+            raise FrameRefused("descriptors were not agreed on in rpc.hello")
+        return octets
 
     def take(self) -> int | None:
         """Give the descriptor of the next request that names one; it is the caller's now."""
@@ -63,7 +65,10 @@ class Inbox:
 
 
 class Outbox:
-    """Frames that wait to be sent, some with a descriptor; the writer is the only one that sends."""
+    """Frames that wait to be sent, some with a descriptor.
+
+    What the socket takes at once is sent at once; the writer sends the rest, and while it is at work it alone sends.
+    """
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
@@ -72,6 +77,7 @@ class Outbox:
         """Waiting."""
 
         self._more = asyncio.Event()
+        self._is_writing = False
         self._closed = False
         self.on_progress: Callable[[], None] = lambda: None
         """Called when something has left."""
@@ -87,9 +93,27 @@ class Outbox:
             if descriptor is not None:
                 os.close(descriptor)
             return
+        if not self._waiting and not self._is_writing:
+            sent = self._send_now(octets, descriptor)
+            if sent == len(octets):
+                return
+            if sent:
+                octets, descriptor = octets[sent:], None
         self._waiting.append((octets, descriptor))
         self.octets += len(octets)
         self._more.set()
+
+    def _send_now(self, octets: bytes, descriptor: int | None) -> int:
+        """Send what the socket takes; the descriptor goes with the first octet, and is closed here then."""
+        try:
+            if descriptor is None:
+                return self._socket.send(octets)
+            sent = socket.send_fds(self._socket, [octets], [descriptor])
+        except OSError:
+            # Full, or broken: the writer waits for it, or finds out.
+            return 0
+        os.close(descriptor)
+        return sent
 
     def finish(self) -> None:
         """Let :meth:`send_all` return once everything has left."""
@@ -113,6 +137,7 @@ class Outbox:
         while True:
             await self._more.wait()
             while self._waiting:
+                self._is_writing = True
                 octets, descriptor = self._next()
                 async with asyncio.timeout(_STALL_SECONDS):
                     if descriptor is None:
@@ -120,6 +145,7 @@ class Outbox:
                     else:
                         await self._send_with(octets, descriptor)
                 self.octets -= len(octets)
+                self._is_writing = False
                 self.on_progress()
             self._more.clear()
             if self._closed:
@@ -144,20 +170,19 @@ class Outbox:
                     sent = socket.send_fds(self._socket, [octets], [descriptor])
                     break
                 except BlockingIOError:
-                    await _ready(self._socket, asyncio.get_running_loop(), to_write=True)
+                    await _writable(self._socket, asyncio.get_running_loop())
         finally:
             os.close(descriptor)
         if sent < len(octets):
             await asyncio.get_running_loop().sock_sendall(self._socket, octets[sent:])
 
 
-async def _ready(connected: socket.socket, loop: asyncio.AbstractEventLoop, *, to_write: bool) -> None:
-    """Wait until the socket can be read or written."""
+async def _writable(connected: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
+    """Wait until the socket takes octets."""
     ready = asyncio.Event()
     number = connected.fileno()
-    begin, end = (loop.add_writer, loop.remove_writer) if to_write else (loop.add_reader, loop.remove_reader)
-    begin(number, ready.set)
+    loop.add_writer(number, ready.set)
     try:
         await ready.wait()
     finally:
-        end(number)
+        loop.remove_writer(number)
