@@ -179,3 +179,21 @@ def test_an_empty_template_means_the_local_part() -> None:
 @pytest.mark.parametrize("address", ["tcp:127.0.0.1:9100", "tcp:[::1]:9100", "unix:/run/x"])
 def test_metrics_are_served_to_this_machine(address: str) -> None:
     assert settings_from({"metrics": {"lmtpd": address}}).metrics.lmtpd == address
+
+
+@pytest.mark.parametrize(
+    ("outbound", "fault"),
+    [
+        ({"target": "mx.example.com:25"}, "outbound.target: must be unix:PATH or tcp:ADDRESS:PORT"),
+        ({"srs": "on"}, "outbound.srs: needs srs_domain and srs_secret_file"),
+        ({"srs_domain": "a b"}, "outbound.srs_domain: is not a domain name"),
+        ({"srs_secret_file": "secret"}, "outbound.srs_secret_file: must be an absolute path"),
+        ({"timeout_seconds": 0}, "outbound.timeout_seconds: must be above 0"),
+        ({"max_connections": -1}, "outbound.max_connections: must be above 0"),
+    ],
+)
+def test_faults_about_sending_on_are_named(outbound: dict[str, object], fault: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        settings_from({"outbound": outbound})
+
+    assert any(line.startswith(fault) for line in caught.value.faults)

@@ -203,7 +203,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     for index, percent in enumerate(settings.quota.warn_percent):
         if not 1 <= percent <= 100:
             yield f"quota.warn_percent[{index}]: must be from 1 to 100, found {percent}"
-    for section in ("lmtp", "access", "auth", "quota"):
+    yield from _bad_outbound(settings)
+    for section in ("lmtp", "access", "auth", "quota", "outbound"):
         yield from _bad_numbers(section, getattr(settings, section))
     for section, mode in (("lmtp", settings.lmtp.socket_mode), ("access", settings.access.socket_mode)):
         if not re.fullmatch(r"0?[0-7]{3}", mode):
@@ -224,6 +225,18 @@ def _bad_domains(settings: Settings) -> Iterator[str]:
             yield from _bad_parts(f'domains."{name}".maildir_subdir', domain.maildir_subdir)
         if domain.path_template is not None:
             yield from _bad_template(f'domains."{name}".path_template', domain.path_template)
+
+
+def _bad_outbound(settings: Settings) -> Iterator[str]:
+    outbound = settings.outbound
+    if outbound.target:
+        yield from _bad_address("outbound.target", outbound.target)
+    if outbound.srs_domain and _folded_domain(outbound.srs_domain) is None:
+        yield f"outbound.srs_domain: is not a domain name, found {outbound.srs_domain!r}"
+    if outbound.srs_secret_file and not Path(outbound.srs_secret_file).is_absolute():
+        yield f"outbound.srs_secret_file: must be an absolute path, found {outbound.srs_secret_file!r}"
+    if outbound.srs == "on" and not (outbound.srs_domain and outbound.srs_secret_file):
+        yield "outbound.srs: needs srs_domain and srs_secret_file"
 
 
 def _bad_paths(settings: Settings) -> Iterator[str]:

@@ -14,6 +14,7 @@ __all__ = [
     "LmtpSettings",
     "LogSettings",
     "MetricsSettings",
+    "OutboundSettings",
     "QuotaSettings",
     "RetentionSettings",
     "RoleName",
@@ -228,6 +229,40 @@ class AuthSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutboundSettings:
+    """Where mail goes that is sent on: forwards, redirects, automatic replies."""
+
+    target: str = ""
+    """SMTP server that queues, ``unix:PATH`` or ``tcp:ADDRESS:PORT``; while empty, what had to be sent on waits at its
+    sender."""
+
+    hostname: str = ""
+    """Name in EHLO and in new message ids; empty means the name of ``[lmtp]``."""
+
+    timeout_seconds: float = 60.0
+    """Time for handing over one message, from connect to the last reply."""
+
+    max_connections: int = 8
+    """Connections of one worker."""
+
+    forward_order: Literal["admin-first", "user-first"] = "admin-first"
+    """Which forward wins: that of ``[forwards]`` of the domain, then the domain's file, then the user's; or the user's,
+    the domain's file, then ``[forwards]``.  ``[forwards]`` for all domains is the last one."""
+
+    srs: Literal["off", "on"] = "off"
+    """Whether foreign reverse-paths of forwarded mail are rewritten, so that SPF does not refuse it."""
+
+    srs_domain: str = ""
+    """Domain of rewritten reverse-paths; mail for it has to come here."""
+
+    srs_secret_file: str = ""
+    """Secrets, one a line: the first signs, all are believed.  Put a new one in front to change it."""
+
+    srs_days: int = 21
+    """How long a rewritten reverse-path is believed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionSettings:
     """How long mail is kept; carried out by ``msgstore retention run``, which a timer starts every night."""
 
@@ -284,6 +319,7 @@ class Settings:
     access: AccessSettings = AccessSettings()
     auth: AuthSettings = AuthSettings()
     quota: QuotaSettings = QuotaSettings()
+    outbound: OutboundSettings = OutboundSettings()
     retention: RetentionSettings = RetentionSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
