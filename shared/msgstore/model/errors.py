@@ -39,6 +39,8 @@ gets (``rpc_code``).  Class 4 means "try again", class 5 "never"; what we do not
         UidTaken                  451 4.2.0  INVALID
         MessageNotFound           451 4.2.0  NO_MESSAGE
         MessageExpunged           451 4.2.0  EXPUNGED
+      OutboundUnavailable         451 4.4.0  INTERNAL
+      OutboundRefused             550 5.x.x  INTERNAL
       Overloaded                  451 4.3.2  BUSY
 
 RFC 3463, RFC 5321 §4.2; the choice of each reply is explained where it is raised.
@@ -74,6 +76,8 @@ __all__ = [
     "MessageOverQuota",
     "MessageTooLarge",
     "MsgstoreError",
+    "OutboundRefused",
+    "OutboundUnavailable",
     "Overloaded",
     "QuotaExceeded",
     "QuotaExceededForGood",
@@ -358,6 +362,25 @@ class MessageExpunged(MessageNotFound):
     rpc_code = "EXPUNGED"
 
 
+class OutboundUnavailable(MsgstoreError):
+    """Mail cannot be handed to the outbound server now, or some of it could not; it has to be tried again."""
+
+    status = EnhancedStatus(4, 4, 0)
+    reply_text = "Cannot be sent on now"
+
+
+class OutboundRefused(MsgstoreError):
+    """The outbound server will never take the mail; ``status`` is what it said, its text is for the log alone."""
+
+    reply_code = 550
+    status = EnhancedStatus(5, 0, 0)
+    reply_text = "Refused where it had to be sent on"
+
+    def __init__(self, text: str, status: EnhancedStatus) -> None:
+        super().__init__(text)
+        self.status = status
+
+
 class Overloaded(MsgstoreError):
     """A bounded queue is full; nothing was begun."""
 
@@ -369,8 +392,7 @@ class Overloaded(MsgstoreError):
 def store_error_from(error: OSError) -> StoreError:
     """Translate what the kernel said into the error a recipient is answered with.
 
-    Full disks and quotas are :class:`DiskFull`; everything else, permissions included, is the administrator's trouble
-    and therefore :class:`StoreUnavailable`: temporary, so no peer drops mail because of it.
+    Full disks and quotas are :class:`DiskFull`; all else is the administrator's trouble, so :class:`StoreUnavailable`.
     """
     text = f"{error.strerror or error} (errno {error.errno})"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -5,7 +5,7 @@ Those of keeping mail stand in :mod:`msgstore.model.bodies`, :mod:`msgstore.mode
 object's methods may run in several threads at once unless its docstring says otherwise.
 """
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from msgstore.model.address import Address
@@ -14,6 +14,7 @@ from msgstore.model.envelope import ClientIdentity, Envelope, Recipient
 from msgstore.model.mailbox import Folder, FolderTree, Hold
 from msgstore.model.result import DeliveryResult
 from msgstore.model.store import MessageStore
+from msgstore.model.submission import Submission
 from msgstore.model.user import User
 
 __all__ = [
@@ -28,7 +29,9 @@ __all__ = [
     "Hold",
     "IncomingMessage",
     "MessageStore",
+    "Outbound",
     "StagedMessage",
+    "Submission",
     "Wait",
 ]
 
@@ -127,6 +130,22 @@ class DeliveryAgent(Protocol):
 
     def settle(self, waits: Sequence[Wait]) -> None:
         """Do what commits in steps wait for."""
+        ...
+
+
+class Outbound(Protocol):
+    """Sends mail on: redirects, forwards, replies and reports."""
+
+    def submit(self, submission: Submission, message: Iterable[bytes]) -> None:
+        """Hand a message over for every recipient of it, or for none; on return the other side answers for it.
+
+        ``message`` is the whole message with CRLF or LF line ends, in pieces of any size.  It may be asked for more
+        than once and begins anew each time.  Ends within a bounded time.
+
+        Raises:
+            OutboundUnavailable: it cannot be taken now, for one recipient or for all.
+            OutboundRefused: it will never be taken for one recipient or for all.
+        """
         ...
 
 
