@@ -133,6 +133,17 @@ class MessageStore(Protocol):
         """
         ...
 
+    def control_directory(self, mailbox: MailboxId) -> int | None:
+        """Open the directory of a mailbox where files beside its mail are kept; the caller closes it.
+
+        Names that begin with ``msgstore-`` are free for the library.  None where this store has no files.
+
+        Raises:
+            MailboxNotFound: there is no such mailbox, or not yet.
+            StoreError: the disk refuses.
+        """
+        ...
+
     def check(self, mailbox: MailboxId, *, repair: bool = False) -> tuple[Finding, ...]:
         """Look at everything that is kept of a mailbox and say what is wrong; with ``repair`` mend what can be mended.
 

@@ -216,6 +216,10 @@ class MemoryStore:
         """Remember a threshold."""
         self._quota_marks[mailbox] = percent
 
+    def control_directory(self, mailbox: MailboxId) -> None:
+        """Nothing here has files."""
+        self.box(mailbox)
+
     def removed(self, mailbox: MailboxId) -> tuple[Removed, ...]:
         """Give what can still be brought back."""
         with self._lock:

@@ -227,6 +227,16 @@ class MaildirStore:
         """Remember a threshold."""
         QuotaFile(self, self._box(mailbox)).set_mark(percent)
 
+    def control_directory(self, mailbox: MailboxId) -> int:
+        """Open the directory of INBOX."""
+        # What is held open may be what another process removed; this looks.
+        self._require(mailbox)
+        try:
+            with self.directories.lease(self._box(mailbox)) as box_fd:
+                return os.dup(box_fd)
+        except OSError as error:
+            raise store_error_from(error) from error
+
     def removed(self, mailbox: MailboxId) -> tuple[Removed, ...]:
         """Give what can still be brought back."""
         self._require(mailbox)
