@@ -1,0 +1,392 @@
+import contextlib
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from msgstore.delivery.history import KEEP_LIMIT_SECONDS, History, Kind, Mark
+from msgstore.delivery.historyfile import FILE_NAME, ROWS_LIMIT
+from msgstore.model.address import MailboxId
+from msgstore.store.memory import MemoryStore
+from msgstore.wiring import SystemClock
+from tests.delivery import history_process
+from tests.delivery.history_process import ALICE, mark, store_in
+
+ROOT = Path(__file__).parents[2]
+DAY = 86_400.0
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_700_000_000.0
+
+    def time(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class Room:
+    def __init__(self, place: Path) -> None:
+        self.store = store_in(place)
+        self.store.create_mailbox(ALICE)
+        self.clock = Clock()
+        self.file = place / "example.com" / "users" / "alice" / FILE_NAME
+        self.history = self.again()
+
+    def again(self) -> History:
+        """Give another history of the same mailboxes, as a process that was started anew has it."""
+        return History(self.store.control_directory, clock=self.clock, wait_seconds=0, pause=self._pass)
+
+    def seen(self, one: Mark, *, keep: bool = True) -> bool:
+        with self.history.run(ALICE) as run:
+            answer = run.seen(one)
+            if keep:
+                run.keep()
+        return answer
+
+    def _pass(self, seconds: float) -> None:
+        self.clock.now += seconds
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Generator[Room]:
+    made = Room(tmp_path)
+    yield made
+    made.history.close()
+    made.store.close()
+
+
+def vacation(unique: str, seconds: float = DAY, handle: str = "") -> Mark:
+    return Mark(kind=Kind.VACATION, unique=unique, seconds=seconds, handle=handle)
+
+
+def test_what_was_kept_is_seen_by_later_runs_and_after_a_restart(room: Room) -> None:
+    assert [room.seen(mark("a")), room.seen(mark("a")), room.seen(mark("b"))] == [False, True, False]
+
+    room.history.close()
+    room.history = room.again()
+
+    assert room.seen(mark("a"))
+
+
+def test_nothing_is_remembered_of_a_run_that_failed(room: Room) -> None:
+    with contextlib.suppress(RuntimeError), room.history.run(ALICE) as run:
+        assert not run.seen(mark("a"))
+        raise RuntimeError
+
+    assert not room.seen(mark("a"))
+
+
+def test_the_same_question_has_one_answer_in_a_run(room: Room) -> None:
+    with room.history.run(ALICE) as run:
+        assert [run.seen(mark("a")), run.seen(mark("a"))] == [False, False]
+        run.keep()
+        assert not run.seen(mark("a"))
+
+
+def test_only_marks_whose_action_was_done_are_kept(room: Room) -> None:
+    with room.history.run(ALICE) as run:
+        assert not run.seen(mark("a"))
+        assert not run.seen(vacation("b"))
+        run.keep([vacation("b")])
+
+    assert room.seen(vacation("b"))
+    assert not room.seen(mark("a"))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Mark(kind=Kind.VACATION, unique="a", seconds=1000),
+        Mark(kind=Kind.DUPLICATE, unique="A", seconds=1000),
+        Mark(kind=Kind.DUPLICATE, unique="a", seconds=1000, handle="h"),
+        Mark(kind=Kind.DUPLICATE, unique="", seconds=1000, handle="a"),
+    ],
+)
+def test_kinds_handles_and_case_are_told_apart(room: Room, other: Mark) -> None:
+    room.seen(mark("a"))
+
+    assert not room.seen(other)
+
+
+def test_users_know_nothing_of_each_other(room: Room) -> None:
+    bob = MailboxId("bob", "example.com")
+    room.store.create_mailbox(bob)
+    room.seen(mark("a"))
+
+    with room.history.run(bob) as run:
+        assert not run.seen(mark("a"))
+
+
+@pytest.mark.parametrize("seconds", [0, -1])
+def test_no_time_at_all_means_never_seen(room: Room, seconds: float) -> None:
+    never = Mark(kind=Kind.DUPLICATE, unique="a", seconds=seconds)
+
+    assert [room.seen(never), room.seen(never)] == [False, False]
+
+
+def test_a_record_counts_from_the_first_time_for_the_shorter_of_both_times(room: Room) -> None:
+    long, short = vacation("a", 100), vacation("a", 10)
+    room.seen(long)
+
+    room.clock.now += 9
+    assert room.seen(short)
+    room.clock.now += 2
+    assert not room.seen(short, keep=False)
+    assert room.seen(long)
+    room.clock.now += 89
+    assert not room.seen(long)
+
+
+def test_a_renewed_record_counts_from_the_last_time(room: Room) -> None:
+    last = Mark(kind=Kind.DUPLICATE, unique="a", seconds=10, is_renewed=True)
+
+    assert not room.seen(last)
+    for _ in range(3):
+        room.clock.now += 9
+        assert room.seen(last)
+    room.clock.now += 10
+    assert not room.seen(last)
+
+
+def test_no_record_counts_longer_than_the_limit(room: Room) -> None:
+    for_ever = vacation("a", 1e12)
+    room.seen(for_ever)
+
+    room.clock.now += KEEP_LIMIT_SECONDS + 1
+
+    assert not room.seen(for_ever)
+
+
+def test_a_record_from_a_clock_that_was_wrong_does_not_count(room: Room) -> None:
+    room.clock.now += 365 * DAY
+    room.seen(mark("a"))
+
+    room.clock.now -= 365 * DAY
+
+    assert not room.seen(mark("a"))
+
+
+def test_the_oldest_records_of_a_kind_go_first_and_no_other_kind_pays(room: Room) -> None:
+    room.seen(vacation("oldest"))
+    for start in range(0, ROWS_LIMIT + 1000, 1000):
+        room.clock.now += 1
+        with room.history.run(ALICE) as run:
+            for number in range(start, start + 1000):
+                run.seen(mark(str(number)))
+            run.keep()
+
+    with sqlite3.connect(room.file) as database:
+        (count,) = database.execute("select count(*) from seen where kind = 'duplicate'").fetchone()
+    database.close()
+    assert ROWS_LIMIT <= count <= ROWS_LIMIT + 1000
+    assert room.seen(vacation("oldest"))
+    assert room.seen(mark(str(ROWS_LIMIT + 999)))
+    assert not room.seen(mark("0"))
+
+
+@pytest.mark.parametrize("is_reply", [True, False])
+def test_a_mark_that_another_run_has_is_answered_as_the_caller_wants(room: Room, *, is_reply: bool) -> None:
+    with room.history.run(ALICE) as first, room.history.run(ALICE) as second:
+        assert not first.seen(mark("a"))
+
+        assert second.seen(mark("a"), when_unsure=is_reply) == is_reply
+        assert not second.seen(mark("b"))
+
+    assert not room.seen(mark("a"))
+
+
+def test_a_thread_waits_for_the_run_of_another_one(room: Room) -> None:
+    history = History(room.store.control_directory, clock=SystemClock(), wait_seconds=10)
+    began, answers = threading.Event(), list[bool]()
+
+    def second() -> None:
+        with history.run(ALICE) as run:
+            began.set()
+            answers.append(run.seen(mark("a")))
+
+    with history.run(ALICE) as first:
+        first.seen(mark("a"))
+        thread = threading.Thread(target=second)
+        thread.start()
+        began.wait()
+        first.keep()
+    thread.join()
+
+    assert answers == [True]
+    history.close()
+
+
+def test_of_many_threads_one_is_the_first(room: Room) -> None:
+    history = History(room.store.control_directory, clock=SystemClock(), wait_seconds=15)
+    answers: list[bool] = []
+
+    def deliver() -> None:
+        for number in range(20):
+            with history.run(ALICE) as run:
+                answers.append(run.seen(mark(str(number))))
+                run.keep()
+
+    threads = [threading.Thread(target=deliver) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert answers.count(False) == 20
+    history.close()
+
+
+@contextlib.contextmanager
+def process(place: Path) -> Generator["subprocess.Popen[str]"]:
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'shared'}"}
+    with subprocess.Popen(
+        [sys.executable, "-m", history_process.__name__, str(place)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=environment,
+    ) as child:
+        try:
+            yield child
+        finally:
+            child.kill()
+
+
+def ask(child: "subprocess.Popen[str]", line: str) -> str:
+    assert child.stdin is not None
+    assert child.stdout is not None
+    child.stdin.write(line + "\n")
+    child.stdin.flush()
+    return child.stdout.readline().strip()
+
+
+def test_a_process_that_is_killed_before_its_action_leaves_neither_record_nor_lock(room: Room, tmp_path: Path) -> None:
+    with process(tmp_path) as child:
+        assert ask(child, "seen a") == "False"
+        with room.history.run(ALICE) as run:
+            assert run.seen(mark("a"), when_unsure=True)
+        child.kill()
+        child.wait()
+
+    assert not room.seen(mark("a"))
+
+
+def test_what_a_process_kept_outlives_its_being_killed(room: Room, tmp_path: Path) -> None:
+    room.clock.now = SystemClock().time()
+    with process(tmp_path) as child:
+        ask(child, "seen a")
+        assert ask(child, "keep") == "kept"
+        child.kill()
+        child.wait()
+
+    assert room.seen(mark("a"))
+
+
+@pytest.mark.timeout(60)
+def test_of_many_processes_one_is_the_first(room: Room, tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        children = [stack.enter_context(process(tmp_path)) for _ in range(3)]
+        # All are up before any begins.
+        for child in children:
+            ask(child, "warm")
+        for child in children:
+            assert child.stdin is not None
+            child.stdin.write("race\n")
+            child.stdin.close()
+        answers = [word for child in children for word in _rest_of(child)]
+
+    assert (answers.count("False"), answers.count("True")) == (100, 200)
+
+
+def _rest_of(child: "subprocess.Popen[str]") -> list[str]:
+    assert child.stdout is not None
+    return child.stdout.read().split()
+
+
+@pytest.mark.parametrize("content", [b"nonsense" * 1000, b"SQLite format 3\0" + b"x" * 5000])
+def test_a_damaged_file_is_set_aside_and_stops_no_mail(room: Room, content: bytes) -> None:
+    room.seen(mark("a"))
+    room.history.close()
+    for suffix in ("-wal", "-shm"):
+        room.file.with_name(FILE_NAME + suffix).unlink(missing_ok=True)
+    room.file.write_bytes(content)
+
+    assert [room.seen(mark("a")), room.seen(mark("a"))] == [False, True]
+    assert room.file.with_name("msgstore-history.broken").read_bytes() == content
+
+
+def test_a_file_of_another_version_is_set_aside(room: Room) -> None:
+    room.seen(mark("a"))
+    room.history.close()
+    with sqlite3.connect(room.file) as database:
+        database.execute("pragma user_version = 99")
+    database.close()
+
+    assert [room.seen(mark("a")), room.seen(mark("a"))] == [False, True]
+
+
+def test_a_link_in_the_place_of_the_file_is_not_followed(room: Room, tmp_path: Path) -> None:
+    (tmp_path / "outside").write_bytes(b"")
+    room.file.symlink_to(tmp_path / "outside")
+
+    assert [room.seen(mark("a")), room.seen(mark("a"))] == [False, True]
+    assert (tmp_path / "outside").read_bytes() == b""
+
+
+def test_a_file_that_was_removed_while_it_was_open_is_begun_anew(room: Room) -> None:
+    room.seen(mark("a"))
+    shutil.rmtree(room.file.parent)
+    room.store.create_mailbox(ALICE)
+
+    assert [room.seen(mark("a")), room.seen(mark("a"))] == [False, True]
+
+
+def test_a_disk_that_refuses_is_answered_as_the_caller_wants(room: Room) -> None:
+    (room.file.parent / "msgstore-history.lock").mkdir()
+
+    with room.history.run(ALICE) as run:
+        assert run.seen(vacation("a"), when_unsure=True)
+        assert not run.seen(mark("a"))
+        run.keep()
+
+    assert not room.file.exists()
+
+
+def test_the_first_message_of_a_mailbox_is_new(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    history = History(store.control_directory, clock=SystemClock())
+    with history.run(ALICE) as run:
+        assert not run.seen(mark("a"))
+        store.create_mailbox(ALICE)
+        run.keep()
+
+    with history.run(ALICE) as run:
+        assert run.seen(mark("a"))
+    history.close()
+    store.close()
+
+
+def test_a_store_without_files_remembers_in_memory() -> None:
+    store = MemoryStore(clock=SystemClock())
+    store.create_mailbox(ALICE)
+    history = History(store.control_directory, clock=SystemClock())
+    for index in range(100):
+        other = MailboxId(f"user{index}", "example.com")
+        store.create_mailbox(other)
+        with history.run(other) as run:
+            assert not run.seen(mark("a"))
+            run.keep()
+
+    with history.run(MailboxId("user0", "example.com")) as run:
+        assert run.seen(mark("a"))
+    history.close()
