@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from msgstore.auth.domains import DomainPolicy, Domains
 from msgstore.auth.files import open_directory
@@ -60,6 +60,7 @@ class Directory:
         self._looked_at: dict[str, tuple[float, tuple[object, ...]]] = {}
         """When the files of a domain were looked at last, and what they held."""
 
+        self._policies: dict[str, DomainPolicy] = {}
         self._postmaster = parse_address(settings.postmaster) if settings.postmaster else None
 
     def find(self, address: Address) -> Account:
@@ -111,6 +112,22 @@ class Directory:
     def policy(self, domain: str) -> DomainPolicy:
         """Give what is set for a hosted domain; see :meth:`Domains.policy`."""
         return self.domains.policy(domain)
+
+    def remembered_policy(self, domain: str, *, fresh: bool) -> DomainPolicy:
+        """Give what was set for a hosted domain when it was looked at last, or with ``fresh`` what is set now.
+
+        Raises:
+            DirectoryUnavailable: it has to be looked at and cannot be.
+        """
+        known = None if fresh else self._policies.get(domain)
+        if known is None:
+            known = self._policies[domain] = self.domains.policy(domain)
+        return known
+
+    @property
+    def forward_order(self) -> Literal["admin-first", "user-first"]:
+        """Which forward of an address wins."""
+        return self._settings.outbound.forward_order
 
     def users(self, domain: str) -> tuple[User, ...]:
         """Give all users of a hosted domain; none where the settings name it and it has no directory yet.

@@ -5,6 +5,7 @@ Settings are merged as the older suite merges them: built-in and ``[store]`` def
 settings.  Every file is read again when it changes; a broken one makes the domain unavailable, not unknown.
 """
 
+import dataclasses
 import os
 import threading
 import time
@@ -14,8 +15,9 @@ from dataclasses import dataclass
 from typing import Final, TypeVar, cast
 
 from msgstore.auth.files import FileStamp, open_directory, read_small, stamp_of
+from msgstore.auth.forwards import ForwardTables, split_targets
 from msgstore.config.schema import Settings
-from msgstore.model.address import MailboxId, fold_domain, parse_address
+from msgstore.model.address import MailboxId, fold_domain, fold_local_part, parse_address
 from msgstore.model.errors import DirectoryUnavailable, InvalidAddress
 
 __all__ = ["DomainPolicy", "Domains", "is_domain_name"]
@@ -39,6 +41,8 @@ class DomainPolicy:
     max_message_octets: int
     defer_rejection: bool
     """Whether unknown users are refused only after DATA (``recipient_rejection = "data"``)."""
+
+    forwards: ForwardTables
 
 
 class Domains:
@@ -119,11 +123,11 @@ class Domains:
         )
 
     def _read(self, domain: str) -> DomainPolicy:
-        merged = self._table((), _CONFIG)
+        merged = system = self._table((), _CONFIG)
         section = self._table((), "domains.toml").get(domain)
-        for above in (section, self._table((domain,), _CONFIG)):
-            if isinstance(above, dict):
-                merged = _merged(merged, cast("Table", above))
+        above = [cast("Table", one) for one in (section, self._table((domain,), _CONFIG)) if isinstance(one, dict)]
+        for one in above:
+            merged = _merged(merged, one)
         store, own = self._settings.store, self._settings.domains.get(domain)
         # An empty text is an answer as well: it takes back what a file below it says.
         policy = DomainPolicy(
@@ -133,16 +137,15 @@ class Domains:
             maildir_subdir=_text(merged, "msgstore", "options", "maildir_subdir", default=store.maildir_subdir),
             max_message_octets=_number(merged, "max_message_size") or self._settings.lmtp.max_message_octets,
             defer_rejection=_choice(merged, "recipient_rejection", ("rcpt", "data")) == "data",
+            forwards=_forwards(system, above),
         )
         if own is None:
             return policy
-        return DomainPolicy(
-            name=domain,
-            base_path=policy.base_path,
+        return dataclasses.replace(
+            policy,
             path_template=own.path_template or policy.path_template,
             maildir_subdir=policy.maildir_subdir if own.maildir_subdir is None else own.maildir_subdir,
             max_message_octets=own.max_message_octets or policy.max_message_octets,
-            defer_rejection=policy.defer_rejection,
         )
 
     def _table(self, names: tuple[str, ...], file: str) -> Table:
@@ -185,6 +188,31 @@ def _merged(below: Table, above: Table) -> dict[str, object]:
         old = result.get(key)
         both = isinstance(old, dict) and isinstance(value, dict)
         result[key] = _merged(cast("Table", old), cast("Table", value)) if both else value
+    return result
+
+
+def _forwards(system: Table, above: list[Table]) -> ForwardTables:
+    """Tell the forwards of the domain from those for all: the domain's come first, an empty table ends the others."""
+    admin: dict[str, tuple[str, ...]] = {}
+    is_ended = False
+    for table in above:
+        if "forwards" in table:
+            own = _forward_table(table)
+            is_ended = not own
+            admin.update(own)
+    return ForwardTables(admin=admin, default={} if is_ended else _forward_table(system))
+
+
+def _forward_table(table: Table) -> dict[str, tuple[str, ...]]:
+    found = table.get("forwards", {})
+    if not isinstance(found, dict):
+        raise ValueError("forwards: is not a table")  # noqa: TRY004 (all faults of a file are alike)
+    result: dict[str, tuple[str, ...]] = {}
+    for name, value in cast("dict[str, object]", found).items():
+        texts = cast("list[object]", value) if isinstance(value, list) else [value]
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"forwards.{name}: must be text or a list of texts, found {value!r}")
+        result[fold_local_part(name)] = split_targets(",".join(str(text) for text in texts))
     return result
 
 
