@@ -32,7 +32,7 @@ WRITE_OCTETS: Final = 64 << 10
 """Least worth a job of its own before the end."""
 
 GROUPED_OCTETS: Final = 512 << 10
-"""A larger message is synced alone: others would wait for its octets."""
+"""A larger message is synced alone: others would wait for its octets, as they would for one that is sent on."""
 
 CHUNKS_LIMIT: Final = 256
 """In memory before they are joined: a peer may send octet by octet, and every object costs more than it holds."""
@@ -242,7 +242,10 @@ class Intake:
     def _begin_commit(self) -> None:
         try:
             commits = self._house.commits
-            submit = commits.submit if self.octets <= GROUPED_OCTETS else commits.submit_alone
+            is_slow = self.octets > GROUPED_OCTETS or any(
+                one.forward is not None and one.forward.remote for one in self.envelope.recipients
+            )
+            submit = commits.submit_alone if is_slow else commits.submit
             self._is_at_work = True
             submit(self._commit, self._committed)
         except MsgstoreError as error:

@@ -15,10 +15,13 @@ from msgstore.config.schema import Settings
 from msgstore.crypto.password import PROFILES
 from msgstore.delivery.agent import Agent
 from msgstore.delivery.filter import DetailFilter
+from msgstore.delivery.forwarding import SEND_EVENTS, Forwarder
+from msgstore.delivery.outbound import NoOutbound, SmtpOutbound
 from msgstore.delivery.resolve import Resolver
+from msgstore.delivery.rewriting import Rewriter
 from msgstore.delivery.warner import QuotaWarner
 from msgstore.model.errors import ConfigError, DirectoryUnavailable
-from msgstore.model.interfaces import AuthProvider, DeliveryAgent, MessageStore
+from msgstore.model.interfaces import AuthProvider, DeliveryAgent, MessageStore, Outbound
 from msgstore.store.disk import Disk
 from msgstore.store.maildir.layout import Layout
 from msgstore.store.maildir.store import MaildirStore
@@ -35,6 +38,7 @@ __all__ = [
     "SystemClock",
     "build_access",
     "build_delivery",
+    "build_outbound",
     "build_store",
     "host_name",
     "require_data_dir",
@@ -189,14 +193,36 @@ def build_access(settings: Settings) -> AccessParts:
 
 
 def _build_agent(settings: Settings, directory: Directory, store: MessageStore, metrics: Metrics) -> DeliveryAgent:
+    rewriter = Rewriter(settings.outbound, clock=CLOCK)
+    metrics.declare_events(SEND_EVENTS)
     return Agent(
         store=store,
-        resolver=Resolver(directory),
+        resolver=Resolver(directory, rewriter=rewriter, sends_on=bool(settings.outbound.target)),
         routing=DetailFilter(store),
         counter=metrics,
         clock=CLOCK,
         hostname=host_name(settings),
         warner=QuotaWarner(store, percents=settings.quota.warn_percent, clock=CLOCK, hostname=host_name(settings)),
+        forwarder=Forwarder(
+            build_outbound(settings),
+            counter=metrics,
+            hostname=host_name(settings),
+            is_hosted=directory.domains.is_hosted,
+            rewriter=rewriter,
+        ),
+    )
+
+
+def build_outbound(settings: Settings) -> Outbound:
+    """Make what takes mail for elsewhere."""
+    outbound = settings.outbound
+    if not outbound.target:
+        return NoOutbound()
+    return SmtpOutbound(
+        outbound.target,
+        hostname=outbound.hostname or host_name(settings),
+        timeout_seconds=outbound.timeout_seconds,
+        max_connections=outbound.max_connections,
     )
 
 

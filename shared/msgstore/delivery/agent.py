@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 
 from msgstore.delivery.filter import Filter
+from msgstore.delivery.forwarding import Forwarder
 from msgstore.delivery.incoming import DeliveryCounter, Incoming, Workshop
 from msgstore.delivery.resolve import Resolver
 from msgstore.delivery.warner import QuotaWarner
@@ -33,8 +34,11 @@ class Agent:
         clock: Clock,
         hostname: str,
         warner: QuotaWarner | None = None,
+        forwarder: Forwarder | None = None,
     ) -> None:
-        self._workshop = Workshop(store=store, routing=routing, counter=counter, hostname=hostname, warner=warner)
+        self._workshop = Workshop(
+            store=store, routing=routing, counter=counter, hostname=hostname, warner=warner, forwarder=forwarder
+        )
         self._resolver = resolver
         self._clock = clock
         self._numbers = itertools.count()
@@ -52,8 +56,9 @@ class Agent:
         """Resolve one recipient; see the interface."""
         recipient = self._resolver.resolve(forward_path, orcpt=orcpt, notify=notify)
         if ignores_quota:
-            return dataclasses.replace(recipient, quota=NO_QUOTA)
-        check_quota(self._workshop.store, recipient, octets or 0)
+            return _without_quota(recipient)
+        for one in recipient.mailboxes:
+            check_quota(self._workshop.store, one, octets or 0)
         return recipient
 
     def recall(
@@ -66,10 +71,10 @@ class Agent:
     ) -> Recipient | None:
         """Resolve one recipient from memory; see the interface."""
         recipient = self._resolver.recall(forward_path, orcpt=orcpt, notify=notify)
-        if recipient is None or not recipient.quota.is_limited:
+        if recipient is None or not any(one.quota.is_limited for one in recipient.mailboxes):
             return recipient
         # How full a mailbox is stands on the disk.
-        return dataclasses.replace(recipient, quota=NO_QUOTA) if ignores_quota else None
+        return _without_quota(recipient) if ignores_quota else None
 
     def open(self, envelope: Envelope) -> Incoming:
         """Begin to take a message; touches no disk yet."""
@@ -92,3 +97,10 @@ class Agent:
     def _new_id(self) -> str:
         """Microseconds, process and a running number: unique on this host, sortable, short enough for a reply."""
         return f"{int(self._clock.time() * 1e6):x}-{self._process}-{next(self._numbers):x}"
+
+
+def _without_quota(recipient: Recipient) -> Recipient:
+    forward = recipient.forward
+    if forward is not None:
+        forward = dataclasses.replace(forward, local=tuple(map(_without_quota, forward.local)))
+    return dataclasses.replace(recipient, quota=NO_QUOTA, forward=forward)

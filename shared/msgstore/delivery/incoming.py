@@ -6,11 +6,21 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from msgstore.delivery.filter import Filter
+from msgstore.delivery.forwarding import Forwarder
 from msgstore.delivery.resolve import Trail, read_trail
 from msgstore.delivery.warner import QuotaWarner
 from msgstore.mime.trace import TraceFacts, trace_lines
+from msgstore.model.address import Address
 from msgstore.model.envelope import Envelope, Recipient
-from msgstore.model.errors import DiskFull, FolderNotFound, MailLoop, MsgstoreError, StoreCorrupt, StoreUnavailable
+from msgstore.model.errors import (
+    DiskFull,
+    FolderNotFound,
+    MailLoop,
+    MsgstoreError,
+    OutboundUnavailable,
+    StoreCorrupt,
+    StoreUnavailable,
+)
 from msgstore.model.folder import INBOX
 from msgstore.model.interfaces import Filing, MessageStore, StagedMessage, Wait
 from msgstore.model.result import OK, DeliveryId, DeliveryResult, Filed, Outcome
@@ -43,6 +53,7 @@ class Workshop:
     counter: DeliveryCounter
     hostname: str
     warner: QuotaWarner | None = None
+    forwarder: Forwarder | None = None
 
 
 class Incoming:
@@ -53,7 +64,10 @@ class Incoming:
         self._envelope = envelope
         self._transaction = transaction
         self._staged: StagedMessage | None = None
-        self._trace_octets = 0
+        self._trace_lines = b""
+        self._sent_on: dict[tuple[Address, ...], Exception | None] = {}
+        """What became of each list of addresses elsewhere: one that is named twice gets the message once."""
+
         self._told: BaseException | None = None
         self.delivery_ids: tuple[str, ...] = tuple(
             f"{transaction}.{index}" for index in range(1, len(envelope.recipients) + 1)
@@ -63,8 +77,7 @@ class Incoming:
         """Append octets of the message; the first ones go behind our trace lines."""
         staged = self._staged
         if staged is None:
-            trace = self._trace()
-            self._trace_octets = len(trace)
+            trace = self._trace_lines = self._trace()
             staged = self._staged = self._workshop.store.stage(expected_octets=self._envelope.declared_octets)
             staged.write(trace)
         staged.write(chunk)
@@ -120,9 +133,9 @@ class Incoming:
                 self.write(b"")
             staged = self._staged
             assert staged is not None
-            header = staged.header_block[self._trace_octets :]
+            header = staged.header_block[len(self._trace_lines) :]
             trail = read_trail(header)
-            plans = [self._plan(recipient, header, trail) for recipient in self._envelope.recipients]
+            plans = [self._plan(index, header, trail) for index in range(len(self._envelope.recipients))]
         # The recipient loop: an unknown error is each recipient's 451, never a lost connection.
         except Exception as error:  # noqa: BLE001
             for index in range(len(self._envelope.recipients)):
@@ -131,24 +144,62 @@ class Incoming:
         yield from self._file(staged, plans)
         self._warn(plans)
 
-    def _plan(self, recipient: Recipient, header: bytes, trail: Trail) -> Sequence[Filing] | Exception:
+    def _plan(self, index: int, header: bytes, trail: Trail) -> Sequence[Filing] | Exception:
         try:
-            if trail.has_looped:
-                return MailLoop("the message has passed too many hosts")
-            if trail.has_visited(recipient):
-                return MailLoop(f"the message was delivered to {recipient.forward_path} before")
-            return self._with_room(recipient, self._workshop.routing.decide(self._envelope, recipient, header))
+            return self._planned(index, header, trail)
         except Exception as error:  # noqa: BLE001
             return error
+
+    def _planned(self, index: int, header: bytes, trail: Trail) -> Sequence[Filing]:
+        recipient = self._envelope.recipients[index]
+        if trail.has_looped:
+            raise MailLoop("the message has passed too many hosts")
+        if trail.has_visited(recipient):
+            raise MailLoop(f"the message was delivered to {recipient.forward_path} before")
+        if recipient.forward is None:
+            return self._decided(recipient, header)
+        plan = [filing for one in recipient.forward.local for filing in self._decided(one, header)]
+        # Last, and before anything is filed: a message that cannot be sent on lies nowhere.
+        if recipient.forward.remote:
+            self._send_on(index, recipient.forward.remote)
+        return plan
+
+    def _decided(self, recipient: Recipient, header: bytes) -> Sequence[Filing]:
+        return self._with_room(recipient, self._workshop.routing.decide(self._envelope, recipient, header))
+
+    def _send_on(self, index: int, targets: tuple[Address, ...]) -> None:
+        if targets not in self._sent_on:
+            self._sent_on[targets] = self._trouble_of_sending(index, targets)
+        trouble = self._sent_on[targets]
+        if trouble is not None:
+            raise trouble
+
+    def _trouble_of_sending(self, index: int, targets: tuple[Address, ...]) -> Exception | None:
+        forwarder, staged = self._workshop.forwarder, self._staged
+        if forwarder is None or staged is None:
+            return OutboundUnavailable("nothing takes mail for elsewhere")
+        try:
+            forwarder.send_on(
+                self._envelope,
+                self._envelope.recipients[index],
+                staged,
+                trace=self._trace_lines,
+                targets=targets,
+                delivery_id=self.delivery_ids[index],
+            )
+        except Exception as error:  # noqa: BLE001
+            return error
+        return None
 
     def _warn(self, plans: Sequence[Sequence[Filing] | Exception]) -> None:
         """Tell owners of mailboxes that fill up; all results have been given by now."""
         warner = self._workshop.warner
         if warner is not None:
             mailboxes = {
-                recipient.mailbox: recipient
+                one.mailbox: one
                 for recipient, plan in zip(self._envelope.recipients, plans, strict=True)
                 if not isinstance(plan, Exception)
+                for one in recipient.mailboxes
             }
             for recipient in mailboxes.values():
                 warner.delivered(recipient)
@@ -197,10 +248,10 @@ class Incoming:
     def _stored(self, index: int, filed: tuple[Filed, ...]) -> DeliveryResult:
         return DeliveryResult(
             forward_path=self._envelope.recipients[index].forward_path,
-            outcome=Outcome.STORED,
+            outcome=Outcome.STORED if filed else Outcome.REDIRECTED,
             reply_code=250,
             status=OK,
-            text="Saved",
+            text="Saved" if filed else "Sent on",
             delivery_id=DeliveryId(self.delivery_ids[index]),
             filed=filed,
         )

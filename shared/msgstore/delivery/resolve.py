@@ -1,14 +1,16 @@
-"""From a forward-path to a mailbox, with the loops that have to end here."""
+"""From a forward-path to mailboxes and addresses elsewhere, with the loops that have to end here."""
 
 import re
 from dataclasses import dataclass
 from typing import Final
 
-from msgstore.auth.directory import Account, Directory
+from msgstore.auth.directory import Directory
+from msgstore.auth.routes import Route, Routes
+from msgstore.delivery.rewriting import Rewriter
 from msgstore.mime.headers import field_values
-from msgstore.model.address import Address, fold_domain, fold_local_part, parse_address
-from msgstore.model.envelope import Recipient
-from msgstore.model.errors import InvalidAddress
+from msgstore.model.address import Address, MailboxId, fold_domain, fold_local_part, parse_address
+from msgstore.model.envelope import Forward, Recipient
+from msgstore.model.errors import DomainNotHosted, InvalidAddress, OutboundUnavailable
 
 __all__ = ["RECEIVED_LIMIT", "Resolver", "Trail", "read_trail"]
 
@@ -20,36 +22,68 @@ _DELIVERED_TO: Final = re.compile(rb"^delivered-to[ \t]*:", re.IGNORECASE | re.M
 
 
 class Resolver:
-    """Resolves recipients against the directory; safe in every thread."""
+    """Resolves recipients against the directory; safe in every thread.
 
-    def __init__(self, directory: Directory) -> None:
-        self._directory = directory
+    ``sends_on`` says whether there is anything that takes mail for elsewhere; without it a forward to there waits.
+    """
+
+    def __init__(self, directory: Directory, *, rewriter: Rewriter | None = None, sends_on: bool = False) -> None:
+        self._routes = Routes(directory)
+        self._rewriter = rewriter
+        self._sends_on = sends_on
 
     def resolve(self, forward_path: Address, *, orcpt: str | None, notify: tuple[str, ...]) -> Recipient:
-        """Find the mailbox of a forward-path.
+        """Find the mailbox of a forward-path, or where its mail goes instead.
 
         Raises:
             DomainNotHosted, UserNotFound, MailboxDisabled, DirectoryUnavailable, InvalidAddress: as the names say.
+            OutboundUnavailable: it is forwarded to elsewhere, and nothing takes mail for there.
         """
-        account = self._directory.usable(self._directory.find(forward_path))
-        return _recipient(forward_path, account, orcpt, notify)
+        rewriter = self._rewriter
+        if rewriter is not None and rewriter.is_ours(forward_path):
+            route = self._way_back(forward_path, rewriter.restore(forward_path))
+        else:
+            route = self._routes.find(forward_path)
+        if route.remote and not self._sends_on:
+            raise OutboundUnavailable(f"{forward_path} is forwarded, and outbound.target is not set")
+        return _recipient(forward_path, route, orcpt, notify)
 
     def recall(self, forward_path: Address, *, orcpt: str | None, notify: tuple[str, ...]) -> Recipient | None:
         """Give the answer from memory; None when the disk has to be asked or the answer is a refusal."""
-        account = self._directory.recall(forward_path)
-        if account is None or not account.user.enabled:
+        route = self._routes.recall(forward_path)
+        if route is None or (route.remote and not self._sends_on):
             return None
-        return _recipient(forward_path, account, orcpt, notify)
+        return _recipient(forward_path, route, orcpt, notify)
+
+    def _way_back(self, forward_path: Address, original: Address) -> Route:
+        """Send a bounce to whom it is for: one that was rewritten here is a user elsewhere, or was moved here since."""
+        try:
+            return self._routes.find(original)
+        except DomainNotHosted:
+            mailbox = MailboxId("srs", fold_domain(forward_path.domain or ""))
+            return Route(mailbox=mailbox, accounts=(), remote=(original,), is_forward=True)
 
 
-def _recipient(forward_path: Address, account: Account, orcpt: str | None, notify: tuple[str, ...]) -> Recipient:
+def _recipient(forward_path: Address, route: Route, orcpt: str | None, notify: tuple[str, ...]) -> Recipient:
+    local = tuple(
+        Recipient(
+            forward_path=forward_path,
+            mailbox=account.user.mailbox,
+            detail=account.detail,
+            orcpt=orcpt,
+            notify=notify,
+            quota=account.user.quota,
+        )
+        for account in route.accounts
+    )
+    if len(local) == 1 and not route.remote:
+        return local[0]
     return Recipient(
         forward_path=forward_path,
-        mailbox=account.user.mailbox,
-        detail=account.detail,
+        mailbox=route.mailbox,
         orcpt=orcpt,
         notify=notify,
-        quota=account.user.quota,
+        forward=Forward(local=local, remote=route.remote),
     )
 
 

@@ -22,8 +22,8 @@ _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
 class TraceFacts:
     """What the trace lines say."""
 
-    return_path: str
-    """Reverse-path without brackets; empty for the null path."""
+    return_path: str | None
+    """Reverse-path without brackets; empty for the null path, None for mail that is sent on: RFC 5321 §4.4."""
 
     delivered_to: str | None
     """Set only when the message has exactly one recipient: it would differ between links of one body."""
@@ -41,8 +41,8 @@ class TraceFacts:
 
 
 def trace_lines(facts: TraceFacts) -> bytes:
-    """Write Return-Path, Delivered-To and Received, each ended by CRLF."""
-    lines = [f"Return-Path: <{_one_line(facts.return_path)}>"]
+    """Write Return-Path, Delivered-To and Received, each ended by CRLF, as far as they are wanted."""
+    lines = [] if facts.return_path is None else [f"Return-Path: <{_one_line(facts.return_path)}>"]
     if facts.delivered_to is not None:
         lines.append(f"Delivered-To: {_one_line(facts.delivered_to)}")
     lines.append(f"Received: from {_safe(facts.helo) or 'unknown'}{_connection(facts)}")

@@ -6,7 +6,7 @@ from enum import Enum
 from msgstore.model.address import Address, MailboxId
 from msgstore.model.user import NO_QUOTA, Quota
 
-__all__ = ["BodyType", "ClientIdentity", "EncryptionInfo", "Envelope", "Recipient", "SpamVerdict"]
+__all__ = ["BodyType", "ClientIdentity", "EncryptionInfo", "Envelope", "Forward", "Recipient", "SpamVerdict"]
 
 
 class BodyType(Enum):
@@ -77,6 +77,25 @@ class Recipient:
 
     quota: Quota = NO_QUOTA
     """Limits of the mailbox; none where a trusted peer said that they do not count."""
+
+    forward: "Forward | None" = None
+    """Where the mail goes instead; None for the mailbox."""
+
+    @property
+    def mailboxes(self) -> "tuple[Recipient, ...]":
+        """The recipients whose mailboxes get the message here: this one, or those of its forward."""
+        return (self,) if self.forward is None else self.forward.local
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forward:
+    """What becomes of mail for an address that is forwarded: all of it, or nothing yet."""
+
+    local: tuple[Recipient, ...]
+    """With the same forward-path, and no forward of their own."""
+
+    remote: tuple[Address, ...]
+    """Elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
