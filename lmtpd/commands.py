@@ -7,12 +7,13 @@ dropped, as RFC 5321 appendix C asks.  The case of ENVID and ORCPT is kept.
 import ipaddress
 import re
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
 from lmtpd import replies
 from msgstore.model.address import Address, parse_address
-from msgstore.model.envelope import BodyType
+from msgstore.model.envelope import BodyType, SpamVerdict
 from msgstore.model.errors import InvalidAddress
 
 __all__ = [
@@ -49,6 +50,14 @@ _ENVID_LIMIT: Final = 100
 _ORCPT_LIMIT: Final = 500
 """RFC 3461 §4.2."""
 
+_MAIL_KEYWORDS: Final = frozenset({"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "AUTH"})
+_XSPAM: Final = re.compile(
+    r"(?P<flag>YES|NO),(?P<score>-?[0-9]{1,6}(?:\.[0-9]{1,6})?)(?:,(?P<checker>[A-Za-z0-9._-]{1,64}))?"
+    r"(?:,(?P<action>[A-Za-z0-9._-]{1,64}))?",
+    re.IGNORECASE,
+)
+"""``XSPAM=YES,15.2,rspamd,flag``: verdict, score, and if wanted who says so and what was to be done."""
+
 _ATTRIBUTE_LIMIT: Final = 255
 _UNAVAILABLE: Final = frozenset({"[UNAVAILABLE]", "[TEMPUNAVAIL]"})
 
@@ -75,6 +84,8 @@ class MailCommand:
     smtputf8: bool = False
     ret: str | None = None
     envid: str | None = None
+    spam: SpamVerdict | None = None
+    """XSPAM of a trusted peer; None where the message was not looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +104,8 @@ class RcptCommand:
     """XRCPTFORWARD of a trusted peer, as given."""
 
 
-def parse_mail(argument: str) -> MailCommand:
-    """Read what follows ``MAIL``.
+def parse_mail(argument: str, *, trusted: bool = False) -> MailCommand:
+    """Read what follows ``MAIL``; ``trusted`` allows XSPAM, by which a scanner's verdict comes.
 
     Raises:
         CommandFault: 501, 553 or 555.
@@ -107,6 +118,7 @@ def parse_mail(argument: str) -> MailCommand:
     octets: int | None = None
     ret: str | None = None
     envid: str | None = None
+    spam: SpamVerdict | None = None
     for keyword, value in parameters.items():
         match keyword, value:
             case "SIZE", str() if _SIZE.fullmatch(value):
@@ -119,11 +131,13 @@ def parse_mail(argument: str) -> MailCommand:
                 ret = value.upper()
             case "ENVID", str() if len(value) <= _ENVID_LIMIT and _XTEXT.fullmatch(value):
                 envid = value
+            case "XSPAM", str() if trusted and (found := _XSPAM.fullmatch(value)):
+                spam = _verdict(found)
             case "AUTH", str():
                 # RFC 4954 §5: to be accepted, and to be treated as <> by a server that does not use it.
                 pass
             case _:
-                raise _bad_parameter(keyword, {"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "AUTH"})
+                raise _bad_parameter(keyword, _MAIL_KEYWORDS | {"XSPAM"} if trusted else _MAIL_KEYWORDS)
     return MailCommand(
         reverse_path=_address(path, replies.BAD_REVERSE_PATH, utf8=smtputf8) if path else None,
         declared_octets=octets,
@@ -131,6 +145,7 @@ def parse_mail(argument: str) -> MailCommand:
         smtputf8=smtputf8,
         ret=ret,
         envid=envid,
+        spam=spam,
     )
 
 
@@ -234,7 +249,16 @@ def _address(text: str, fault: bytes, *, utf8: bool) -> Address:
     return address
 
 
-def _bad_parameter(keyword: str, known: set[str]) -> CommandFault:
+def _verdict(found: re.Match[str]) -> SpamVerdict:
+    return SpamVerdict(
+        is_spam=found["flag"].upper() == "YES",
+        score=float(found["score"]),
+        checker=found["checker"] or "",
+        action=found["action"] or "",
+    )
+
+
+def _bad_parameter(keyword: str, known: AbstractSet[str]) -> CommandFault:
     return CommandFault(replies.BAD_ARGUMENTS if keyword in known else replies.BAD_PARAMETER)
 
 

@@ -169,7 +169,7 @@ class LmtpSession(ContentGate, LMTP):
             raise CommandFault(replies.SEND_LHLO)
         if self._transaction is not None:
             raise CommandFault(replies.NESTED_MAIL)
-        mail = parse_mail(arg)
+        mail = parse_mail(arg, trusted=self._statement.is_trusted)
         if mail.declared_octets is not None and mail.declared_octets > self._house.settings.max_message_octets:
             self._refuse(replies.TOO_BIG, is_counted=False)
             return

@@ -95,4 +95,5 @@ class Transaction:
             envid=mail.envid,
             ret=mail.ret,
             transaction=statement.forward.get("IDENT") or statement.client.get("IDENT"),
+            spam=mail.spam,
         )

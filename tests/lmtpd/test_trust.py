@@ -9,6 +9,7 @@ import pytest
 from lmtpd import replies
 from lmtpd.server import LmtpServer
 from msgstore.config.schema import LmtpSettings
+from msgstore.model.envelope import SpamVerdict
 from msgstore.model.errors import ConfigError
 from msgstore.service.offload import Offload
 from tests.lmtpd.house_double import MemoryAgent, Rig, rig
@@ -71,6 +72,33 @@ async def test_another_user_is_not_trusted_and_is_offered_nothing() -> None:
     assert [line[:10] for line in text.splitlines()[-5:]] == [
         "550 5.7.14", "550 5.7.14", "250 2.1.0 ", "555 5.5.4 ", "221 2.0.0 ",
     ]  # fmt: skip
+
+
+async def test_a_scanners_verdict_is_believed_from_a_trusted_peer() -> None:
+    async with rig(OURS) as made:
+        client = await (await made.connect()).greeted()
+        client.send(MESSAGE.replace(b"<>", b"<> XSPAM=yes,15.25,rspamd,flag"))
+        client.send(MESSAGE.replace(b"<>", b"<a@b> XSPAM=NO,-1"))
+        client.send(MESSAGE)
+        client.send(b"MAIL FROM:<> XSPAM=maybe\r\nQUIT\r\n")
+        text = await client.everything()
+
+    assert [envelope.spam for envelope, _ in made.agent.delivered] == [
+        SpamVerdict(is_spam=True, score=15.25, checker="rspamd", action="flag"),
+        SpamVerdict(is_spam=False, score=-1.0),
+        None,
+    ]
+    assert text.splitlines()[-2].startswith("501 5.5.4")
+
+
+async def test_a_scanners_verdict_is_refused_from_anybody_else_and_a_header_is_none() -> None:
+    async with rig(LmtpSettings(trusted_uids=(os.getuid() + 1,), grace_seconds=5)) as made:
+        client = await (await made.connect()).greeted()
+        client.send(b"MAIL FROM:<> XSPAM=NO,0\r\n" + MESSAGE.replace(b"\r\nx\r\n", b"\r\nX-Spam-Flag: NO\r\n\r\nx\r\n"))
+        codes = await client.codes(5)
+
+    assert codes[0] == "555 5.5.4"
+    assert [envelope.spam for envelope, _ in made.agent.delivered] == [None]
 
 
 @pytest.mark.parametrize(("host", "networks"), [("127.0.0.1", "127.0.0.0/8"), ("::ffff:127.0.0.1", "127.0.0.0/8")])

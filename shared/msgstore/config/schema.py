@@ -133,10 +133,10 @@ class LmtpSettings:
     """Deliveries that may wait for the disk at once, in one worker."""
 
     trusted_networks: tuple[str, ...] = ()
-    """TCP peers that may use XCLIENT and XFORWARD; Unix sockets of trusted_uids are named below."""
+    """TCP peers that may use XCLIENT, XFORWARD and XSPAM; Unix sockets of trusted_uids are named below."""
 
     trusted_uids: tuple[int, ...] = ()
-    """User ids at Unix sockets that may use XCLIENT and XFORWARD."""
+    """User ids at Unix sockets that may use XCLIENT, XFORWARD and XSPAM."""
 
     announce_dsn: bool = False
     """Whether DSN is announced; its parameters are understood anyway.  Clients that see it leave reports of success to
