@@ -218,3 +218,16 @@ def test_a_file_that_cannot_be_read_is_never_an_unknown_user(place: Place) -> No
 
     with pytest.raises(DirectoryUnavailable):
         place.goes_to("sales@example.com")
+
+
+def test_a_bare_name_without_a_default_domain_is_not_ours(place: Place) -> None:
+    with pytest.raises(DomainNotHosted):
+        place.goes_to("alice")
+
+
+def test_a_target_whose_domain_is_none_is_a_matter_of_time(place: Place) -> None:
+    (place.domain / "forwards").write_text("sales:x@\u2260..\u2260.example\nmore:x@xn--\u00fc.example\n", "utf-8")
+
+    for address in ("sales@example.com", "more@example.com"):
+        with pytest.raises(DirectoryUnavailable):
+            place.goes_to(address)

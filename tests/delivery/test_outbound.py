@@ -1,5 +1,7 @@
+import socket
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -243,3 +245,88 @@ def test_a_seven_bit_message_is_announced_as_nothing_else(tmp_path: Path) -> Non
 def test_mail_for_nobody_is_no_submission() -> None:
     with pytest.raises(ValueError, match="somebody"):
         submission()
+
+
+def test_a_server_that_hangs_is_left_alone_for_a_while(tmp_path: Path) -> None:
+    server, ahead = SmtpServer(hangs_at="EHLO"), [0.0]
+
+    with server.at(socket_in(tmp_path)) as target:
+        outbound = SmtpOutbound(
+            target, hostname="x", timeout_seconds=0.2, monotonic=lambda: ahead[0] + time.monotonic()
+        )
+        with pytest.raises(OutboundUnavailable):
+            outbound.submit(submission("a@x"), MESSAGE)
+        with pytest.raises(OutboundUnavailable, match="a moment ago"):
+            outbound.submit(submission("a@x"), MESSAGE)
+        ahead[0] = 11.0
+        server.hangs_at = None
+        outbound.submit(submission("a@x"), MESSAGE)
+
+    assert len(server.taken) == 1
+    assert server.connections == 2
+
+
+def test_a_message_that_finds_no_place_waits_at_its_sender(tmp_path: Path) -> None:
+    server = SmtpServer(hangs_at="EHLO")
+
+    with server.at(socket_in(tmp_path)) as target:
+        outbound = outbound_to(target, timeout_seconds=1.0, max_connections=1)
+        errors: list[str] = []
+
+        def submit() -> None:
+            with pytest.raises(OutboundUnavailable) as caught:
+                outbound.submit(submission("a@x"), MESSAGE)
+            errors.append(str(caught.value))
+
+        threads = [threading.Thread(target=submit) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert sorted(error.partition(":")[0] for error in errors) == [
+        "all connections to the outbound server are in use",
+        "the outbound server is silent",
+    ]
+
+
+class Rude:
+    """A server that closes at once, or in the middle of a message."""
+
+    def __init__(self, says: bytes) -> None:
+        self.says = says
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.thread = threading.Thread(target=self._serve)
+        self.thread.start()
+
+    def _serve(self) -> None:
+        connection, _ = self.listening.accept()
+        with connection:
+            connection.sendall(self.says)
+
+    def end(self) -> None:
+        self.thread.join()
+        self.listening.close()
+
+
+@pytest.mark.parametrize("says", [b"", b"220 hi\r\n", b"220 hi\r\n250 mx\r\n250 ok\r\n250 ok\r\n354 go\r\n"])
+def test_a_server_that_goes_away_is_a_matter_of_time(says: bytes) -> None:
+    rude = Rude(says)
+
+    def large() -> Iterator[bytes]:
+        for _ in range(200):
+            yield b"x" * 100_000
+
+    with pytest.raises(OutboundUnavailable, match=r"gone|silent|closed"):
+        outbound_to(f"tcp:127.0.0.1:{rude.listening.getsockname()[1]}").submit(submission("a@x"), list(large()))
+    rude.end()
+
+
+def test_a_parameter_with_a_line_end_makes_no_command(tmp_path: Path) -> None:
+    server = SmtpServer()
+    wanted = Submission(reverse_path=None, recipients=submission("a@b").recipients, envid="x\r\nRSET")
+
+    with server.at(socket_in(tmp_path)) as target, pytest.raises(OutboundRefused):
+        outbound_to(target).submit(wanted, MESSAGE)
+
+    assert "RSET" not in server.lines

@@ -234,7 +234,7 @@ class OutboundSettings:
 
     target: str = ""
     """SMTP server that queues, ``unix:PATH`` or ``tcp:ADDRESS:PORT``; while empty, what had to be sent on waits at its
-    sender."""
+    sender.  The systemd units that come with msgstore leave the daemons Unix sockets alone."""
 
     hostname: str = ""
     """Name in EHLO and in new message ids; empty means the name of ``[lmtp]``."""

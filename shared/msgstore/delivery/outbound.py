@@ -35,6 +35,10 @@ _TOO_MANY: Final = EnhancedStatus(4, 5, 3)
 
 _NEEDS_SMTPUTF8: Final = EnhancedStatus(5, 6, 7)
 _TOO_BIG: Final = EnhancedStatus(5, 3, 4)
+_REST_SECONDS: Final = 10.0
+"""After a message that took all its time the next ones are answered at once for so long: a server that hangs must not
+keep every worker thread from the mail that stays here."""
+
 _RECEIVE_OCTETS: Final = 16 << 10
 _FAREWELL_SECONDS: Final = 0.2
 
@@ -68,19 +72,23 @@ class SmtpOutbound:
         self._timeout_seconds = timeout_seconds
         self._monotonic = monotonic
         self._places = threading.BoundedSemaphore(max_connections)
+        self._rests_until = float("-inf")
 
     def submit(self, submission: Submission, message: Iterable[bytes]) -> None:
         """Hand a message over for all recipients or for none; see the interface."""
-        deadline = self._monotonic() + self._timeout_seconds
-        # A server that hangs must not keep every worker thread from the mail that stays here.
+        began = self._monotonic()
+        deadline = began + self._timeout_seconds
+        if began < self._rests_until:
+            raise OutboundUnavailable("the outbound server did not answer a moment ago")
         if not self._places.acquire(timeout=self._timeout_seconds / 4):
             raise OutboundUnavailable("all connections to the outbound server are in use")
-        began = self._monotonic()
         try:
             with contextlib.ExitStack() as stack:
                 transactions = self._begin(submission, deadline, stack)
                 answers = [one.send(message) for one in transactions]
         except (OutboundUnavailable, OutboundRefused) as error:
+            if self._monotonic() >= deadline:
+                self._rests_until = self._monotonic() + _REST_SECONDS
             log.warning(
                 "outbound.refused" if isinstance(error, OutboundRefused) else "outbound.unavailable",
                 reverse_path=str(submission.reverse_path or "<>"),

@@ -1,0 +1,57 @@
+"""A mailbox with a history, and a clock that the test moves."""
+
+import contextlib
+from collections.abc import Generator
+from pathlib import Path
+
+from msgstore.delivery.history import History, Kind, Mark
+from msgstore.delivery.historyfile import FILE_NAME
+from tests.delivery.history_process import ALICE, store_in
+
+DAY = 86_400.0
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_700_000_000.0
+
+    def time(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class Room:
+    def __init__(self, place: Path) -> None:
+        self.store = store_in(place)
+        self.store.create_mailbox(ALICE)
+        self.clock = Clock()
+        self.file = place / "example.com" / "users" / "alice" / FILE_NAME
+        self.history = self.again()
+
+    def again(self) -> History:
+        """Give another history of the same mailboxes, as a process that was started anew has it."""
+        return History(self.store.control_directory, clock=self.clock, wait_seconds=0, pause=self._pass)
+
+    def seen(self, one: Mark, *, keep: bool = True) -> bool:
+        with self.history.run(ALICE) as run:
+            answer = run.seen(one)
+            if keep:
+                run.keep()
+        return answer
+
+    def _pass(self, seconds: float) -> None:
+        self.clock.now += seconds
+
+
+@contextlib.contextmanager
+def room_in(tmp_path: Path) -> Generator[Room]:
+    made = Room(tmp_path)
+    yield made
+    made.history.close()
+    made.store.close()
+
+
+def vacation(unique: str, seconds: float = DAY, handle: str = "") -> Mark:
+    return Mark(kind=Kind.VACATION, unique=unique, seconds=seconds, handle=handle)
