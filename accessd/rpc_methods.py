@@ -8,8 +8,9 @@ from accessd.calls import Call
 from accessd.serving import serves
 from msgstore.access import contract, entries
 from msgstore.access.codes import AccessError
-from msgstore.model.address import parse_address
-from msgstore.model.errors import DomainNotHosted, UserNotFound
+from msgstore.model.address import Address, parse_address
+from msgstore.model.errors import DomainNotHosted, MailboxDisabled, OutboundUnavailable, UserNotFound
+from msgstore.model.interfaces import DeliveryAgent
 
 __all__: list[str] = []
 """Everything here is entered by name."""
@@ -108,18 +109,37 @@ async def _lookup(call: Call, args: s.LookupArgs) -> s.LookupResult:
         max_message_octets=rules.max_message_octets,
         sealing=False,
     )
+    exists, forwards = await call.read(_forwards_of, call.services.agent, address)
     try:
         user = await call.read(call.services.auth.lookup, address)
     except DomainNotHosted:
-        return contract.changed(known, domain_is_local=False, user_exists=False)
+        return contract.changed(known, domain_is_local=exists, user_exists=exists, forwards=forwards)
     except UserNotFound:
-        return contract.changed(known, user_exists=False)
+        return contract.changed(known, user_exists=exists, forwards=forwards)
     return contract.changed(
         known,
+        forwards=None if forwards == (str(user.mailbox),) else forwards,
         mailbox=str(user.mailbox),
         detail=logins.detail_of(args.address, user, rules.detail_separator),
         sealing=user.public_key is not None,
     )
+
+
+def _forwards_of(agent: DeliveryAgent | None, address: Address) -> tuple[bool, tuple[str, ...] | None]:
+    """Say whether mail for an address is taken, and where it goes where that is not a mailbox of its own name."""
+    if agent is None:
+        return False, None
+    try:
+        recipient = agent.accept(address, ignores_quota=True)
+    except (DomainNotHosted, UserNotFound):
+        return False, None
+    except (OutboundUnavailable, MailboxDisabled):
+        # It exists; its mail has to wait.
+        return True, None
+    forward = recipient.forward
+    if forward is not None:
+        return True, tuple(str(one.mailbox) for one in forward.local) + tuple(map(str, forward.remote))
+    return True, (str(recipient.mailbox),)
 
 
 @serves(entries.AUTH_SESSIONS)
