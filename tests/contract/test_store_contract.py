@@ -1,5 +1,6 @@
 """What every backend promises; each test runs over all of them."""
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -366,3 +367,22 @@ def test_what_was_staged_is_read_back_before_and_after_it_is_stored(store: Messa
         list(staged.chunks())
 
     assert (empty, first, whole) == (b"", TEXT, TEXT + large)
+
+
+def test_files_beside_the_mail_have_a_directory_where_the_store_has_files(store: MessageStore) -> None:
+    with pytest.raises(MailboxNotFound):
+        store.control_directory(BOB)
+    store.create_mailbox(ALICE)
+
+    directory = store.control_directory(ALICE)
+
+    if directory is None:
+        return
+    with os.fdopen(os.open("msgstore-example", os.O_CREAT | os.O_WRONLY, dir_fd=directory), "wb") as file:
+        file.write(b"x")
+    os.close(directory)
+    assert [str(info.name) for info in store.folders(ALICE).list() if "example" in str(info.name)] == []
+    assert not store.check(ALICE)
+    store.remove_mailbox(ALICE)
+    with pytest.raises(MailboxNotFound):
+        store.control_directory(ALICE)

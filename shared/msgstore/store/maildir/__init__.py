@@ -11,6 +11,7 @@ On disk::
         msgstore-index                    counts, sizes, MODSEQ, tombstones of all folders; may be removed at any time
         msgstore.json                     special uses that are not the default ones
         msgstore-quota                    how full the owner was last told that it is
+        msgstore-history, .lock           what scripts did before, kept by the delivery agent
         maildirsize                       what the mailbox holds; shared with other programs, may be removed at any time
         subscriptions                     as Dovecot keeps them
         .Folder.Sub/                      a folder, laid out like INBOX
