@@ -1,3 +1,5 @@
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from msgstore.model.errors import DirectoryUnavailable, DomainNotHosted, Mailbox
 class Place:
     def __init__(self, tmp_path: Path, **settings: object) -> None:
         self.root = tmp_path
+        self.now = 100.0
         for domain, users in {
             "example.com": "alice:h:alice\nbob:h:bob\noff:!h:off\npost+box:h:postbox\n",
             "other.org": "carol:h:c\n",
@@ -21,7 +24,8 @@ class Place:
             (tmp_path / domain / "passwd").write_text(users)
         self.domain = tmp_path / "example.com"
         loaded = settings_from({"data_dir": str(tmp_path), **settings})
-        self.routes = Routes(Directory(loaded, Domains(loaded)))
+        directory = Directory(loaded, Domains(loaded), clock=lambda: self.now)
+        self.routes = Routes(directory, clock=lambda: self.now)
 
     def user_file(self, name: str, text: str) -> None:
         (self.domain / "user_forwards").mkdir(exist_ok=True)
@@ -231,3 +235,38 @@ def test_a_target_whose_domain_is_none_is_a_matter_of_time(place: Place) -> None
     for address in ("sales@example.com", "more@example.com"):
         with pytest.raises(DirectoryUnavailable):
             place.goes_to(address)
+
+
+def test_a_look_for_one_user_answers_for_the_others_until_a_file_changes(place: Place) -> None:
+    alice, bob, carol = (parse_address(text) for text in ("alice@example.com", "bob@example.com", "carol@other.org"))
+    for path in (place.domain / "passwd", place.domain):
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    # A file is trusted when its last change is a few ticks old.
+    time.sleep(0.06)
+    for _ in range(2):
+        for address in (alice, bob, carol):
+            place.routes.find(address)
+        place.now += 1.5
+
+    assert place.routes.recall(bob) is None
+    place.routes.find(alice)
+    assert place.routes.recall(bob) == place.routes.recall(bob)
+    assert place.routes.recall(bob) is not None
+    assert place.routes.recall(carol) is None
+
+    place.now += 1.5
+    place.user_file("bob", "bob@elsewhere.example\n")
+    place.routes.find(alice)
+    assert place.routes.recall(bob) is None
+    assert place.routes.find(bob).is_forward
+
+
+def test_a_route_that_a_forward_gave_is_looked_up_again_after_a_second(place: Place) -> None:
+    place.user_file("bob", "bob@elsewhere.example\n")
+    alice, bob = parse_address("alice@example.com"), parse_address("bob@example.com")
+    place.routes.find(bob)
+
+    assert place.routes.recall(bob) is not None
+    place.now += 1.5
+    place.routes.find(alice)
+    assert place.routes.recall(bob) is None

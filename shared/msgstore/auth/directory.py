@@ -124,6 +124,10 @@ class Directory:
             known = self._policies[domain] = self.domains.policy(domain)
         return known
 
+    def known_policy(self, domain: str) -> DomainPolicy | None:
+        """Give what :meth:`remembered_policy` gave last, without a look at the disk."""
+        return self._policies.get(domain)
+
     @property
     def forward_order(self) -> Literal["admin-first", "user-first"]:
         """Which forward of an address wins."""

@@ -100,6 +100,11 @@ class ForwardFiles:
                 self._names_stamp = stamp
                 self._names_are_known = stamp is None or stamp.is_settled
 
+    @property
+    def content(self) -> tuple[object, ...]:
+        """What was read last of the domain: other objects after every reading, so that they can be told by identity."""
+        return self._table, self._names
+
     def has_user_file(self, names: Iterable[str]) -> bool:
         """Whether one of these folded names has a file of its own, as far as the last look knew."""
         return any(name in self._names for name in names)

@@ -6,10 +6,11 @@ that have neither user nor forward of their own.  What a forward says and cannot
 trouble and therefore temporary.
 """
 
+import operator
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,6 +50,15 @@ class Route:
     is_forward: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    """A route, when it was found, and what its domain's files held then; None where more than they had a say."""
+
+    found_at: float
+    route: Route
+    said_by: tuple[str, tuple[object, ...]] | None
+
+
 class _Watched:
     """What is known of one domain's forwards, and since when."""
 
@@ -60,11 +70,12 @@ class _Watched:
 class Routes:
     """The routes of all hosted domains; safe in every thread."""
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._directory = directory
+        self._clock = clock
         self._guard = threading.Lock()
         self._domains: dict[str, _Watched] = {}
-        self._recent: OrderedDict[Address, tuple[float, Route]] = OrderedDict()
+        self._recent: OrderedDict[Address, _Remembered] = OrderedDict()
 
     def find(self, address: Address) -> Route:
         """Find where mail for an address goes.
@@ -73,19 +84,44 @@ class Routes:
             DomainNotHosted, UserNotFound, MailboxDisabled, InvalidAddress: as the names say.
             DirectoryUnavailable: a file cannot be read, or a forward cannot be followed.
         """
+        now = self._clock()
+        own = None if address.domain is None else fold_domain(address.domain)
+        before = () if own is None else self._held_for(own)
         route = self._find(address)
+        said_by = None
+        if own == route.mailbox.domain and not route.is_forward:
+            after = self._held_for(own)
+            # Another thread may have read a file anew in between, and nobody knows which of the two we saw.
+            said_by = (own, after) if _are_same(before, after) else None
         with self._guard:
-            self._recent[address] = (time.monotonic(), route)
+            self._recent[address] = _Remembered(now, route, said_by)
             if len(self._recent) > _REMEMBER_MOST:
                 self._recent.popitem(last=False)
         return route
 
     def recall(self, address: Address) -> Route | None:
-        """Give the answer of the last second, from memory; None when there is none."""
+        """Give from memory what the disk said within the last second, or would have; None when it has to be asked.
+
+        A user's mailbox stands as long as a look for anybody of the domain finds its files as they were.
+        """
         found = self._recent.get(address)
-        if found is None or time.monotonic() - found[0] > _REMEMBER_SECONDS:
+        if found is None:
             return None
-        return found[1]
+        oldest = self._clock() - _REMEMBER_SECONDS
+        if found.found_at >= oldest:
+            return found.route
+        if found.said_by is None or self._directory.recall(address) is not found.route.accounts[0]:
+            return None
+        domain, held = found.said_by
+        watched = self._domains.get(domain)
+        if watched is None or watched.looked_at < oldest or not _are_same(held, self._held_for(domain)):
+            return None
+        return found.route
+
+    def _held_for(self, domain: str) -> tuple[object, ...]:
+        watched = self._domains.get(domain)
+        files = (None, None) if watched is None else watched.files.content
+        return *files, self._directory.known_policy(domain)
 
     def forget(self) -> None:
         """Look at the disk again at the next question."""
@@ -123,7 +159,7 @@ class Routes:
     def _targets(self, domain: str, names: Sequence[str], *, has_user: bool) -> tuple[str, ...] | None:
         with self._guard:
             watched = self._domains.setdefault(domain, _Watched())
-        now = time.monotonic()
+        now = self._clock()
         is_fresh = has_user and now - watched.looked_at < _REMEMBER_SECONDS
         user: dict[str, tuple[str, ...]] = {}
         if not is_fresh or watched.files.has_user_file(names):
@@ -188,6 +224,10 @@ class Routes:
             return parse_address(text.removeprefix("<").removesuffix(">"))
         except InvalidAddress as error:
             raise DirectoryUnavailable(f"{address} is forwarded to {text[:80]!r}, which is no address") from error
+
+
+def _are_same(some: tuple[object, ...], others: tuple[object, ...]) -> bool:
+    return len(some) == len(others) and all(map(operator.is_, some, others))
 
 
 def _folded(target: Address) -> Address:
