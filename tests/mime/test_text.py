@@ -216,3 +216,22 @@ def test_the_text_of_a_message_comes_decoded_and_says_where_it_stands() -> None:
     assert body == "café olé subject: inner=C3"
     assert "subject: outer" in head
     assert "inner" not in head
+
+
+@pytest.mark.parametrize("charset", ["utf-16", "UTF-32", "unicodebigunmarked", "u16"])
+@pytest.mark.parametrize(
+    "octets", [b"", b"h", b"\xff\xfe", b"h\0e", b"hello", "\ufeffgr\u00fc\u00df".encode("utf-16-be")]
+)
+def test_octets_without_a_mark_of_their_order_are_text_too(charset: str, octets: bytes) -> None:
+    whole = decoded(octets, charset)
+    decoder = CharsetDecoder(charset)
+
+    pieces = [decoder.feed(octets[at : at + 1]) for at in range(len(octets))]
+
+    assert "".join([*pieces, decoder.close()]) == whole
+
+
+def test_the_mark_says_the_order_of_octets() -> None:
+    assert decoded("gr\u00fc\u00df".encode("utf-16-be"), "utf-16") == "gr\u00fc\u00df"
+    assert decoded("\ufeffgr\u00fc\u00df".encode("utf-16-le"), "utf-16") == "gr\u00fc\u00df"
+    assert decoded("\ufeffgr\u00fc\u00df".encode("utf-32-be"), "utf-32") == "gr\u00fc\u00df"

@@ -129,7 +129,7 @@ class _Parser:
             self._at += 1
             if self._tokens[self._at].kind != "word":
                 self._break(self._tokens[self._at], "a test is expected")
-            found.append(self._test(depth + 1))
+            found.append(self._test(depth))
             token = self._tokens[self._at]
             if token.kind != "mark" or token.text not in ",)":
                 self._break(token, "',' or ')' is expected behind a test")

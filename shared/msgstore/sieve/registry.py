@@ -73,6 +73,8 @@ class Shared(Enum):
 class Tests(Enum):
     """How many tests stand behind the arguments."""
 
+    __test__ = False
+
     NONE = "none"
     ONE = "one"
     LIST = "list"
