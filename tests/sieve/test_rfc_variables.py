@@ -352,3 +352,12 @@ def test_rfc5183_environment() -> None:
     assert holds('environment :contains "remote-host" ".example."', require=["environment"], house=house)
     assert not holds('environment :contains "vnd.nothing" ""', require=["environment"])
     assert value("x", 'require ["vnd.dovecot.environment", "variables"]; set "x" "${env.phase}";') == "during"
+
+
+@pytest.mark.parametrize(
+    "test", ['header "${h}" "x"', 'address ["cc", "${h}"] "x"', 'exists ["${h}"]', 'header ["a", "${h}"] "${v}"']
+)
+def test_rfc5229_3_names_of_fields_hold_variables_too(test: str) -> None:
+    mail = b"To: x\r\n\r\n"
+
+    assert holds(test, mail, require=["variables"], before='set "h" "To"; set "v" "x";')

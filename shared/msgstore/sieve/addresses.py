@@ -28,6 +28,9 @@ _SIMPLE: Final = re.compile(
     r"[^\s()<>@,;:\\\".\[\]]+(?:\.[^\s()<>@,;:\\\".\[\]]+)*@[^\s()<>@,;:\\\".\[\]]+(?:\.[^\s()<>@,;:\\\".\[\]]+)*"
 )
 
+_NAMED: Final = re.compile(rf"""(?:[^"<>(),:;@\\\[\]]*+|"[^"\\]*+"\s*+)<({_SIMPLE.pattern})>""")
+"""What most fields are: a name and one address."""
+
 
 class MailAddress(NamedTuple):
     """One address; where it is none, local-part and domain are None and the text is what stood there."""
@@ -57,6 +60,10 @@ def parse_addresses(value: str) -> tuple[MailAddress, ...]:
     if _SIMPLE.fullmatch(value):
         local, _, domain = value.rpartition("@")
         return (MailAddress(local, domain, value),)
+    named = _NAMED.fullmatch(value)
+    if named is not None:
+        local, _, domain = named[1].rpartition("@")
+        return (MailAddress(local, domain, named[1]),)
     return tuple(_mailboxes(value)[:ADDRESSES_LIMIT])
 
 

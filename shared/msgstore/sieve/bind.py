@@ -177,23 +177,30 @@ class ArgumentBinder:
         self, node: Node, definition: Definition, given: tuple[Argument, ...], values: dict[str, Value]
     ) -> None:
         wanted = definition.arguments
-        missing = len(wanted) - len(given)
-        if missing > 0 and any(item.optional for item in wanted):
-            left_out = [item for item in wanted if item.optional][-missing:] if missing else []
-            chosen: tuple[Positional, ...] = tuple(item for item in wanted if item not in left_out)
-        else:
-            chosen = wanted
+        chosen = wanted
+        if len(given) != len(wanted):
+            chosen = self._chosen(node, wanted, given)
+        for item, argument in zip(chosen, given, strict=True):
+            if argument.kind is _TAG:
+                raise Unbound(argument.offset, f":{argument.text} stands behind other arguments", "tags come first")
+            values[item.name] = self._value(item.name, item.kind, argument, item.check, item.constant)
+
+    def _chosen(
+        self, node: Node, wanted: tuple[Positional, ...], given: tuple[Argument, ...]
+    ) -> tuple[Positional, ...]:
+        """Leave out as many of the optional ones as are not there, the last ones first."""
         for argument in given:
             if argument.kind is _TAG:
                 raise Unbound(argument.offset, f":{argument.text} stands behind other arguments", "tags come first")
-        if len(chosen) != len(given):
-            more = len(given) > len(chosen)
-            offset = given[len(chosen)].offset if more else node.offset
-            names = ", ".join(f"{item.name} ({item.kind.value})" for item in wanted) or "none"
-            count = "too many" if more else "too few"
-            raise Unbound(offset, f"'{node.name}' has {count} arguments", f"it takes: {names}")
-        for item, argument in zip(chosen, given, strict=True):
-            values[item.name] = self._value(item.name, item.kind, argument, item.check, item.constant)
+        missing = len(wanted) - len(given)
+        optional = [item for item in wanted if item.optional]
+        if 0 < missing <= len(optional):
+            left_out = optional[-missing:]
+            return tuple(item for item in wanted if item not in left_out)
+        offset = given[len(wanted)].offset if missing < 0 else node.offset
+        names = ", ".join(f"{item.name} ({item.kind.value})" for item in wanted) or "none"
+        count = "too many" if missing < 0 else "too few"
+        raise Unbound(offset, f"'{node.name}' has {count} arguments", f"it takes: {names}")
 
     def _value(  # noqa: PLR0917
         self,

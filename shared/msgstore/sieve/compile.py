@@ -4,7 +4,6 @@ Commands of extensions that are not required do not exist.  Behind an ``ihave`` 
 have, what cannot be understood is kept as doubt and fails only when it is run. RFC 5228 §2.10.5, RFC 5463 §4.
 """
 
-from dataclasses import replace
 from difflib import get_close_matches
 
 from msgstore.sieve.bind import ArgumentBinder, Unbound
@@ -83,7 +82,6 @@ class _Compiler:
     def __init__(self, registry: Registry, limits: Limits, lines: Lines, report: _Report) -> None:
         self._registry = registry
         self._line = lines.line
-        self._lines = lines
         self._report = report
         self.requires: frozenset[str] = frozenset()
         self._arguments = ArgumentBinder(registry, registry.vocabulary(()), limits)
@@ -111,7 +109,7 @@ class _Compiler:
             if bound is None:
                 continue
             if is_follower and found:
-                found[-1] = replace(found[-1], followers=(*found[-1].followers, bound))
+                found[-1] = found[-1]._replace(followers=(*found[-1].followers, bound))
             else:
                 found.append(bound)
         return tuple(found)
@@ -134,7 +132,7 @@ class _Compiler:
             self._inside.append(node.name)
             block = self._commands(node.block)
             self._inside.pop()
-            bound = replace(bound, block=block)
+            bound = bound._replace(block=block)
         return bound
 
     def _rest(self, node: Node) -> None:
@@ -180,8 +178,7 @@ class _Compiler:
                 raise Unbound(node.offset, f"'{node.name}' needs {need!r} too", f'require "{need}"')
         self._count_tests(node, definition)
         tests = tuple([self._test(test) for test in node.tests])
-        place = self._lines.place(node.offset)
-        bound = Bound(key=key, line=place[0], column=place[1], values=values, match=match, tests=tests)
+        bound = Bound(key, self._line(node.offset), values, match, tests)
         if definition.check is not None:
             wrong = definition.check(bound)
             if wrong:

@@ -8,7 +8,7 @@ personal one do.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgstore.model.errors import InvalidFolderName
 from msgstore.model.folder import FolderName
@@ -68,6 +68,11 @@ class Scan:
     """1 clean, 2 cured, 3 perhaps cured, 4 cannot be cured, 5 surely one; None was not looked at. RFC 5235 §2.3."""
 
 
+_NO_ENVELOPE: Final = Envelope()
+_NO_OWNER: Final = Owner()
+_NO_SCAN: Final = Scan()
+
+
 @dataclass(slots=True, kw_only=True)
 class Result:
     """What the scripts of one message share."""
@@ -117,9 +122,9 @@ class Context:
         folders and raises ``InvalidFolderName``; ``expired`` says, when asked now and then, that time is up;
         ``environment`` holds items by name, others are asked for.
         """
-        self.envelope = envelope or Envelope()
-        self.owner = owner or Owner()
-        self.scan = scan or Scan()
+        self.envelope = envelope or _NO_ENVELOPE
+        self.owner = owner or _NO_OWNER
+        self.scan = scan or _NO_SCAN
         self.environment = dict(environment or {})
         self.limits = limits
         self.zone = zone

@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
-from inspect import isgeneratorfunction
 from typing import Final, cast
 
 from msgstore.sieve.compile import compile_script
@@ -13,7 +12,7 @@ from msgstore.sieve.limits import DEFAULT_LIMITS, Limits
 from msgstore.sieve.link import link, ready_matcher
 from msgstore.sieve.problems import Diagnostic, InvalidScript, LimitReached, ScriptFailed
 from msgstore.sieve.program import Program
-from msgstore.sieve.questions import Asking
+from msgstore.sieve.questions import Asking, is_asking
 from msgstore.sieve.registry import Block, Extension
 from msgstore.sieve.values import Match
 from msgstore.sieve.verdict import Verdict
@@ -137,7 +136,7 @@ class Engine:
         if words.match_types[names[0]].counts:
             values = (str(len(values)),)
         found = matcher(context, values)
-        if isgeneratorfunction(matcher):
+        if is_asking(matcher):
             found = yield from cast("Asking[object]", found)
         return bool(found)
 

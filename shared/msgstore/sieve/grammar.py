@@ -6,10 +6,11 @@ RFC 5228 §8.2.
 from typing import Final, NoReturn
 
 from msgstore.sieve.lexer import END, Tell, Token, tokens
-from msgstore.sieve.tree import Argument, ArgumentKind, Node
+from msgstore.sieve.tree import Argument, ArgumentKind, Node, argument_of
 
 __all__ = ["parse"]
 
+_TAG, _STRING = ArgumentKind.TAG, ArgumentKind.STRING
 _STRING_KINDS: Final = ("quoted", "multi")
 
 
@@ -90,9 +91,9 @@ class _Parser:
             token = self._tokens[self._at]
             kind = token.kind
             if kind == "tag":
-                found.append(Argument(ArgumentKind.TAG, token.text, 0, (), token.offset))
+                found.append(argument_of((_TAG, token.text, 0, (), token.offset, False)))
             elif kind in _STRING_KINDS:
-                found.append(Argument(ArgumentKind.STRING, token.text, 0, (), token.offset, kind == "multi"))
+                found.append(argument_of((_STRING, token.text, 0, (), token.offset, kind == "multi")))
             elif kind == "number":
                 found.append(Argument(ArgumentKind.NUMBER, "", token.number, (), token.offset))
             elif kind == "mark" and token.text == "[":
@@ -109,7 +110,7 @@ class _Parser:
             token = self._tokens[self._at]
             if token.kind not in _STRING_KINDS:
                 self._break(token, "a string is expected in this list")
-            found.append(Argument(ArgumentKind.STRING, token.text, 0, (), token.offset, token.kind == "multi"))
+            found.append(argument_of((_STRING, token.text, 0, (), token.offset, token.kind == "multi")))
             token = self._tokens[self._at + 1]
             if token.kind != "mark" or token.text not in ",]":
                 self._at += 1

@@ -5,14 +5,13 @@ apart, so that nobody else pays for tracing.
 """
 
 from collections.abc import Callable, Sequence
-from inspect import isgeneratorfunction
 from typing import cast
 
 from msgstore.sieve.addresses import MailAddress
 from msgstore.sieve.bind import ADDRESS_PART, MODIFIERS
 from msgstore.sieve.context import Context
 from msgstore.sieve.problems import ScriptFailed
-from msgstore.sieve.questions import Asking
+from msgstore.sieve.questions import Asking, is_asking
 from msgstore.sieve.registry import Block, Matcher, Modifier, Runner
 from msgstore.sieve.values import Bound, Match, Template, Text, Value
 from msgstore.sieve.vocabulary import Vocabulary
@@ -58,10 +57,10 @@ class Linker:
         site = LinkedSite(bound, self)
         if definition.build is not None:
             run = definition.build(site)
-            return Linked(run, asks=isgeneratorfunction(run))
+            return Linked(run, asks=is_asking(run))
         handler = definition.handler
         assert handler is not None
-        if isgeneratorfunction(handler):
+        if is_asking(handler):
 
             def asking(context: Context) -> Asking[object]:
                 return (yield from cast("Asking[object]", handler(context, DecodedArguments(context, site))))
@@ -145,7 +144,7 @@ class LinkedSite:
         constants = _constants(value)
         if constants is not None and isinstance(match.operand, str):
             matcher = ready_matcher(self._linker.words, match, constants, match.operand)
-            return matcher, isgeneratorfunction(matcher)
+            return matcher, is_asking(matcher)
         return self._late_matcher(match, value)
 
     def _late_matcher(self, match: Match, texts: tuple[Text, ...]) -> tuple[Matcher, bool]:
@@ -167,7 +166,7 @@ class LinkedSite:
             last = (keys, operand, matcher)
             return matcher
 
-        if isgeneratorfunction(words.match_types[match.match_type].build(words.comparators[match.comparator], (), "")):
+        if is_asking(words.match_types[match.match_type].build(words.comparators[match.comparator], (), "")):
 
             def asking(context: Context, values: Sequence[str]) -> Asking[object]:
                 return (yield from cast("Asking[object]", now(context)(context, values)))

@@ -16,7 +16,8 @@ from msgstore.sieve.addresses import MailAddress, parse_addresses
 
 __all__ = ["EditedMessage", "Field", "Message", "encoded_field", "text_of"]
 
-_FIELD: Final = re.compile(rb"([!-9;-~]+)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)(?:\n|\Z)")
+_FIELD: Final = re.compile(rb"(([!-9;-~]+)[ \t]*:([^\n]*+(?:\n[ \t][^\n]*+)*+)\n)")
+"""The whole field, its name, its value: folded lines begin with a blank. RFC 5322 §2.2."""
 _NAME: Final = re.compile(r"[!-9;-~]+")
 _LINE_LIMIT: Final = 78
 _UNKNOWN: Final = re.compile(rb"=\?([!-<>@-~]{1,80})\?[BbQq]\?[^?\s]*\?=")
@@ -56,6 +57,7 @@ class Message:
         "_has_new_body",
         "_is_edited",
         "_named",
+        "_raw",
         "_tail",
         "_values",
         "header",
@@ -81,7 +83,8 @@ class Message:
         self._body = body
         self._is_edited = self._has_new_body = False
         self._fields: tuple[Field, ...] | None = None
-        self._named: dict[str, list[bytes]] = {}
+        self._raw: Sequence[tuple[bytes, bytes, bytes]] | None = None
+        self._named: dict[bytes, list[bytes]] | None = None
         self._tail = b""
         self._values: dict[str, tuple[str, ...]] = {}
         self._addresses: dict[str, tuple[MailAddress, ...]] = {}
@@ -107,8 +110,8 @@ class Message:
     def fields(self) -> tuple[Field, ...]:
         """All fields in order."""
         if self._fields is None:
-            self._read()
-        assert self._fields is not None
+            found = self._read()
+            self._fields = tuple(Field(name.lower().decode("ascii"), _bare(value), raw) for raw, name, value in found)
         return self._fields
 
     @property
@@ -128,9 +131,17 @@ class Message:
 
     def raw_values(self, name: str) -> Sequence[bytes]:
         """Give the values of all fields of a name, still encoded."""
-        if self._fields is None:
-            self._read()
-        return self._named.get(name.lower(), ())
+        named = self._named
+        if named is None:
+            named = self._named = self._by_name()
+        found = named.get(name.lower().encode("utf-8", "surrogatepass"))
+        return () if found is None else [_bare(value) for value in found]
+
+    def _by_name(self) -> dict[bytes, list[bytes]]:
+        named: dict[bytes, list[bytes]] = {}
+        for _, written, value in self._read():
+            named.setdefault(written.lower(), []).append(value)
+        return named
 
     def addresses(self, name: str) -> tuple[MailAddress, ...]:
         """Give the addresses of all fields of a name."""
@@ -143,6 +154,7 @@ class Message:
 
     def with_fields(self, fields: Iterable[Field]) -> "Message":
         """Give the message with these fields instead."""
+        self._read()
         header = b"".join(field.raw for field in fields) + self._tail
         edited = Message(header, self._body, octets=self.octets + len(header) - len(self.header), sealed=self.sealed)
         edited._is_edited = True
@@ -162,31 +174,29 @@ class Message:
         added = Field(name.lower(), b"", raw)
         return self.with_fields((*fields, added) if last else (added, *fields))
 
-    def _read(self) -> None:
-        fields: list[Field] = []
-        named = self._named
-        at = 0
-        header = self.header
-        if header and not header.endswith(b"\n"):
-            header += b"\r\n"
-        match = _FIELD.match
-        while True:
-            found = match(header, at)
-            if found is None or found.end() == at:
-                break
-            name = found[1].decode("ascii").lower()
-            value = found[2]
-            if b"\n" in value:
-                value = value.replace(b"\r\n", b"").replace(b"\n", b"")
-            value = value.strip(b" \t\r")
-            fields.append(Field(name, value, found[0]))
-            if name in named:
-                named[name].append(value)
-            else:
-                named[name] = [value]
-            at = found.end()
-        self._tail = header[at:]
-        self._fields = tuple(fields)
+    def _read(self) -> Sequence[tuple[bytes, bytes, bytes]]:
+        """Give raw field, name and value of all fields; what stands behind the last one is the tail."""
+        if self._raw is None:
+            header = self.header
+            if header and not header.endswith(b"\n"):
+                header += b"\r\n"
+            found: list[tuple[bytes, bytes, bytes]] = _FIELD.findall(header)
+            if sum(len(raw) for raw, _, _ in found) != len(header):
+                found = []
+                at = 0
+                while (field := _FIELD.match(header, at)) is not None:
+                    found.append((field[1], field[2], field[3]))
+                    at = field.end()
+                self._tail = header[at:]
+            self._raw = found
+        return self._raw
+
+
+def _bare(value: bytes) -> bytes:
+    """Unfold, and take away blanks around it. RFC 5322 §2.2.3."""
+    if b"\n" in value:
+        value = value.replace(b"\r\n", b"").replace(b"\n", b"")
+    return value.strip(b" \t\r")
 
 
 def text_of(value: bytes) -> str:

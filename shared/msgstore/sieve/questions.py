@@ -6,6 +6,7 @@ drives the run and raises ``TypeError`` in there.
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from inspect import CO_GENERATOR, isgeneratorfunction
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, cast
 
 from msgstore.model.folder import FolderName
@@ -32,6 +33,7 @@ __all__ = [
     "SeenBefore",
     "SpecialUseFolder",
     "ask",
+    "is_asking",
 ]
 
 _T = TypeVar("_T", covariant=True)  # noqa: PLC0105
@@ -51,6 +53,12 @@ class Question(Generic[_T]):
 
 Asking = Generator["Question[object]", object, _Result]
 """A run that ends with a result, or a part of one."""
+
+
+def is_asking(function: object) -> bool:
+    """Whether a function gives a generator when it is called."""
+    code = getattr(function, "__code__", None)
+    return bool(code.co_flags & CO_GENERATOR) if code is not None else isgeneratorfunction(function)
 
 
 def ask(question: Question[_Result]) -> Asking[_Result]:

@@ -68,7 +68,12 @@ def compare(values: Callable[[Context], Sequence[str]], matcher: Matcher, *, ask
         return asking
     if counts:
         return lambda context: matcher(context, (str(len(values(context))),))
-    return lambda context: matcher(context, values(context))
+
+    def plain(context: Context) -> object:
+        found = values(context)
+        return matcher(context, found) if found else False
+
+    return plain
 
 
 def text_values(site: Site) -> Callable[[Context], Sequence[str]]:
@@ -76,7 +81,7 @@ def text_values(site: Site) -> Callable[[Context], Sequence[str]]:
     names = site.texts("headers")
     option = _option(site)
     if not site.has("mime") and not site.has("index"):
-        if not any(isinstance(name, tuple) for name in cast("tuple[object, ...]", site.bound.values["headers"])):
+        if not any(not isinstance(name, str) for name in cast("tuple[object, ...]", site.bound.values["headers"])):
             return _constant_values(cast("tuple[str, ...]", site.bound.values["headers"]))
         return lambda context: [value for name in names(context) for value in context.result.message.values(name)]
     raw = raw_values(site)
@@ -102,15 +107,17 @@ def _constant_values(names: tuple[str, ...]) -> Callable[[Context], Sequence[str
 def address_values(site: Site, allowed: frozenset[str]) -> Callable[[Context], Sequence[MailAddress]]:
     """Give what gives the addresses of the fields that ``headers`` names, of those that hold any."""
     names = site.texts("headers")
+    written = cast("tuple[object, ...]", site.bound.values["headers"])
+    folded = [name.lower() for name in written if isinstance(name, str)]
+    constant = folded if len(folded) == len(written) else None
     if not site.has("mime") and not site.has("index"):
 
         def plain(context: Context) -> Sequence[MailAddress]:
             message = context.result.message
-            found: list[MailAddress] = []
-            for name in names(context):
-                if (folded := name.lower()) in allowed:
-                    found += message.addresses(folded)
-            return found
+            wanted = constant if constant is not None else [name.lower() for name in names(context)]
+            if len(wanted) == 1 and wanted[0] in allowed:
+                return message.addresses(wanted[0])
+            return [found for name in wanted if name in allowed for found in message.addresses(name)]
 
         return plain
     raw = raw_values(site)

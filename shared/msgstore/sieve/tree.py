@@ -1,11 +1,13 @@
 """A script as text means it before anything in it has a meaning: commands, tests, arguments, places."""
 
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
+from functools import partial
+from typing import Final, NamedTuple, cast
 
-__all__ = ["Argument", "ArgumentKind", "Lines", "Node", "Place"]
+__all__ = ["Argument", "ArgumentKind", "Lines", "Node", "Place", "argument_of"]
 
 
 class Place(NamedTuple):
@@ -37,6 +39,14 @@ class Argument(NamedTuple):
 
     offset: int
     is_multiline: bool = False
+
+
+_make: Final = tuple.__new__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # a generic one
+argument_of: Final = cast(
+    "Callable[[tuple[ArgumentKind, str, int, tuple[Argument, ...], int, bool]], Argument]",
+    partial(_make, Argument),
+)
+"""Makes an argument in half of the time that its class takes: there are thousands of them."""
 
 
 class Node(NamedTuple):

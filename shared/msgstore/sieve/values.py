@@ -1,7 +1,7 @@
 """Arguments after binding: constants, and texts that variables are put into.  All can be pickled."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 __all__ = ["Bound", "Key", "Match", "Reference", "Template", "Text", "Value"]
@@ -51,14 +51,15 @@ class Match(NamedTuple):
     comparator: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bound:
+_NONE: Mapping[str, Value] = {}
+
+
+class Bound(NamedTuple):
     """A command or test whose arguments have found their names."""
 
     key: Key
     line: int
-    column: int = 1
-    values: Mapping[str, Value] = field(default_factory=dict[str, Value])
+    values: Mapping[str, Value] = _NONE
     """By the names of arguments and tags; what was not given is absent."""
 
     match: Match | None = None
@@ -68,9 +69,6 @@ class Bound:
     block: "tuple[Bound, ...] | None" = None
     followers: "tuple[Bound, ...]" = ()
     """The elsif and else of an if."""
-
-    requires: frozenset[str] = frozenset()
-    """Capabilities in effect; only at commands and tests that look at them."""
 
     doubt: str = ""
     """Why it cannot be run, found in a branch that an ihave guards; empty where nothing is wrong."""

@@ -18,8 +18,9 @@ class _Piece(NamedTuple):
     """What stands between two stars."""
 
     characters: tuple[str | None, ...]
-    """None for a question mark."""
+    """None for a question mark; left out where none is."""
 
+    length: int
     literal: str
     """The characters where none is a question mark."""
 
@@ -34,6 +35,9 @@ class Glob(NamedTuple):
     """A compiled pattern."""
 
     pieces: tuple[_Piece, ...]
+    anchor: str
+    """The longest run of characters in it: without that nothing fits."""
+
     has_question: bool
     is_ascii: bool
     comparator: Comparator
@@ -47,7 +51,10 @@ class Glob(NamedTuple):
             pattern = self if self.is_ascii else self._in_octets()
             found = pattern._spans(comparator.fold(octets), octets)  # noqa: SLF001
             return None if found is None else (value, *map(_from_octets, found))
-        found = self._spans(comparator.fold(value), value) if comparator.keeps_length else self._folded(value)
+        folded = comparator.fold(value)
+        if self.anchor not in folded:
+            return None
+        found = self._spans(folded, value) if comparator.keeps_length else self._folded(value)
         return None if found is None else (value, *found)
 
     def _in_octets(self) -> "Glob":
@@ -78,10 +85,10 @@ class Glob(NamedTuple):
         first, last = pieces[0], pieces[-1]
         length = len(text)
         if len(pieces) == 1:
-            if length != len(first.characters) or not _fits(first, text, 0):
+            if length != first.length or not _fits(first, text, 0):
                 return None
             return _questions(first, 0)
-        at, end = len(first.characters), length - len(last.characters)
+        at, end = first.length, length - last.length
         if end < at or not _fits(first, text, 0) or not _fits(last, text, end):
             return None
         spans = _questions(first, 0)
@@ -91,13 +98,16 @@ class Glob(NamedTuple):
                 return None
             spans.append((at, begin))
             spans += _questions(piece, begin)
-            at = begin + len(piece.characters)
+            at = begin + piece.length
         spans.append((at, end))
         return spans + _questions(last, end)
 
 
 def compile_glob(pattern: str, comparator: Comparator) -> Glob:
     """Read a pattern; a backslash makes the next character plain."""
+    if comparator.keeps_length and "\\" not in pattern and "?" not in pattern:
+        plain = tuple(_Piece((), len(text), text, text, 0, True) for text in comparator.fold(pattern).split("*"))
+        return Glob(plain, max((piece.literal for piece in plain), key=len), False, pattern.isascii(), comparator)
     pieces: list[list[str | None]] = [[]]
     at = 0
     while at < len(pattern):
@@ -112,8 +122,10 @@ def compile_glob(pattern: str, comparator: Comparator) -> Glob:
         else:
             pieces[-1].extend(comparator.fold(character))
         at += 1
+    found = tuple(map(_piece, pieces))
     return Glob(
-        tuple(map(_piece, pieces)),
+        found,
+        max((piece.anchor for piece in found), key=len),
         any(character is _ANY for piece in pieces for character in piece),
         pattern.isascii(),
         comparator,
@@ -132,7 +144,8 @@ def _piece(characters: Sequence[str | None]) -> _Piece:
         if len(run) > len(best):
             best, best_at = run, run_at
     is_literal = len(best) == len(characters)
-    return _Piece(tuple(characters), best if is_literal else "", best, best_at, is_literal)
+    kept = () if is_literal else tuple(characters)
+    return _Piece(kept, len(characters), best if is_literal else "", best, best_at, is_literal)
 
 
 def _fits(piece: _Piece, text: str, at: int) -> bool:
@@ -145,7 +158,7 @@ def _find(piece: _Piece, text: str, begin: int, end: int) -> int:
     """Give the leftmost place where the piece fits; -1 where it does not."""
     if piece.is_literal:
         return text.find(piece.literal, begin, end)
-    length = len(piece.characters)
+    length = piece.length
     at = begin
     while at + length <= end:
         if piece.anchor:

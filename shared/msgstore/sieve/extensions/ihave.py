@@ -1,11 +1,14 @@
 """``ihave``: ask for a capability instead of requiring it; ``error`` ends the script.  RFC 5463."""
 
+import re
 from typing import Final
 
 from msgstore.sieve.context import Context
 from msgstore.sieve.registry import Arguments, Command, Extension, Kind, Positional, Runner, Site, Test
 
 __all__ = ["EXTENSIONS"]
+
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]+")
 
 
 def _build(site: Site) -> Runner:
@@ -23,7 +26,8 @@ def _build(site: Site) -> Runner:
 
 
 def _error(context: Context, arguments: Arguments) -> None:
-    raise context.fail(arguments.text("message"), arguments.line)
+    text = _CONTROLS.sub(" ", arguments.text("message")).strip()[:500]
+    raise context.fail(text or "the script ends itself", arguments.line)
 
 
 EXTENSIONS: Final = (
