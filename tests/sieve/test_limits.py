@@ -11,6 +11,7 @@ from msgstore.sieve import (
     LimitReached,
     Limits,
     Message,
+    default_engine,
     drive,
     evaluate,
 )
@@ -34,6 +35,25 @@ def test_time_that_is_up_ends_a_run() -> None:
     context = Context(Message.parse(many), expired=lambda: True)
 
     assert isinstance(evaluate(ENGINE, ENGINE.compile(LOOP), context).error, LimitReached)
+
+
+def test_a_context_takes_the_limits_of_its_engine_unless_it_has_its_own() -> None:
+    engine = default_engine(limits=Limits(actions=1, operations=2000))
+    program = engine.compile('require "fileinto"; fileinto "a"; fileinto "b";')
+    theirs, own = context_for(), Context(Message.parse(MAIL), limits=Limits())
+
+    assert isinstance(evaluate(engine, program, theirs).error, LimitReached)
+    assert 0 < theirs.result.left < 2000
+    assert evaluate(engine, program, own).error is None
+
+
+def test_question_marks_cost_what_they_may_take() -> None:
+    pattern = "*" + "a?" * 5000 + "b*"
+    mail = b"Subject: " + b"a" * 30_000 + b"\r\n\r\n"
+
+    verdict = run(f'if header :matches "subject" "{pattern}" {{ discard; }}', mail)
+
+    assert isinstance(verdict.error, LimitReached)
 
 
 def test_too_many_actions_are_an_error() -> None:

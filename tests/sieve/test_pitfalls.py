@@ -169,6 +169,65 @@ def test_10_no_pattern_is_a_catastrophe(pattern: str, *, use_re2: bool) -> None:
     assert time.perf_counter() - begin < 0.05
 
 
+PATTERNS = (
+    *("(a+)+$", "a|ab|abc", "(a|ab)(c|bcd)(d*)", "x*", "(x?)(y?)z", "^$", "^a", "b$", "[^a-c]+", "[[:digit:]]{2,3}"),
+    *(
+        "(?:ab)+",
+        "\\bfoo\\b",
+        "a{0}b",
+        "(a|b)*abb",
+        "[]a]+",
+        "[a-]+",
+        "\\.",
+        "(^|;)x",
+        "()",
+        "\\w+@\\w+",
+        "a.c",
+        "[A-z]",
+    ),
+)
+TEXTS = (
+    "",
+    "a",
+    "aaa",
+    "abc",
+    "abcd",
+    "xyz",
+    "foo bar",
+    "a1234",
+    "ababab",
+    "aabb",
+    "]a-",
+    "y;x",
+    "q@w",
+    "a\nc",
+    "ABC",
+    "\u00e9",
+)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("fold", [True, False])
+def test_10_both_machines_find_the_same(pattern: str, *, fold: bool) -> None:
+    parsed = parse_pattern(pattern)
+    fast, own = (searcher(parsed, fold=fold, use_re2=use_re2) for use_re2 in (True, False))
+
+    for text in TEXTS:
+        one, other = fast.search(text), own.search(text)
+        assert (one is None) == (other is None), text
+        assert one is None or other is None or one[0] == other[0], text
+
+
+def test_10_own_groups_are_quick_to_find() -> None:
+    search = searcher(parse_pattern("(a+)+$"), fold=True, use_re2=False)
+    begin = time.perf_counter()
+
+    found = search.search("a" * 10_000)
+
+    assert found == ("a" * 10_000, "a" * 10_000)
+    assert time.perf_counter() - begin < 0.15
+
+
 def test_10_invalid_patterns_are_told_or_fail() -> None:
     for pattern in ("[", "(", "a{2", "*a", "(?P<x>a)", "\\\\1", "(?=a)", "a{1001}", "(a{999}){999}"):
         assert errors(f'require "regex"; if header :regex "a" "{pattern}" {{ keep; }}'), pattern

@@ -173,6 +173,16 @@ def test_29_the_next_script_runs_while_the_keep_stands(first: str, second: str) 
         assert (verdict.actions[-1].message is not None) is ("addheader" in first or "addheader" in second)
 
 
+def test_29_global_variables_are_shared_with_included_scripts_only() -> None:
+    context = context_for()
+    head = 'require ["include", "variables", "ihave"]; global "g"; '
+    evaluate(ENGINE, ENGINE.compile(head + 'set "g" "1";'), context.child())
+
+    verdict = evaluate(ENGINE, ENGINE.compile(head + 'if string "${g}" "1" { error "carried"; }'), context.child())
+
+    assert verdict.error is None
+
+
 def test_29_an_error_leaves_what_earlier_scripts_decided() -> None:
     context = context_for()
     evaluate(ENGINE, ENGINE.compile(ALL + 'fileinto :copy "archive";', name="before"), context.child())

@@ -47,6 +47,7 @@ INCLUDES = {
     "once": 'require ["include", "fileinto"]; include :once "once"; fileinto "once";',
     "deep": 'require "include"; include "deeper";',
     "deeper": 'require "include"; include "deep";',
+    "back": 'require "include"; include "test";',
     "broken": "nothing such",
     "private": 'require "variables"; set "a" "inner";',
     "edits": 'require ["editheader", "imap4flags"]; addheader "X-New" "1"; deleteheader "subject"; setflag "f";',
@@ -100,6 +101,7 @@ def test_rfc6609_3_4_2_the_namespace_is_the_same_place() -> None:
     [
         ('include "loop";', "includes itself"),
         ('include "deep";', "includes itself"),
+        ('include "back";', "includes itself"),
         ('include "nowhere";', "there is no script"),
         ('include "broken";', "cannot be included"),
         ('set "a" "1"; global "a";', "was set before"),

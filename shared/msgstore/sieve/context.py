@@ -88,7 +88,6 @@ class Result:
     seen: dict[tuple[str, str], SeenMark] = field(default_factory=dict[tuple[str, str], SeenMark])
     notes: list[str] = field(default_factory=list[str])
     trace: list[Step] | None = None
-    globals: dict[str, str] = field(default_factory=dict[str, str])
     state: dict[str, object] = field(default_factory=dict[str, object])
     """Of extensions, by their capability; for the life of the result."""
 
@@ -108,7 +107,7 @@ class Context:
         owner: Owner | None = None,
         scan: Scan | None = None,
         environment: Mapping[str, str] | None = None,
-        limits: Limits = DEFAULT_LIMITS,
+        limits: Limits | None = None,
         now: float | None = None,
         zone: tzinfo = UTC,
         trace: bool = False,
@@ -120,20 +119,24 @@ class Context:
 
         ``now`` is in seconds since 1970, None asks for it; ``zone`` is the local one; ``folder_name`` reads names of
         folders and raises ``InvalidFolderName``; ``expired`` says, when asked now and then, that time is up;
-        ``environment`` holds items by name, others are asked for.
+        ``environment`` holds items by name, others are asked for; ``limits`` are those of the engine where None.
         """
         self.envelope = envelope or _NO_ENVELOPE
         self.owner = owner or _NO_OWNER
         self.scan = scan or _NO_SCAN
         self.environment = dict(environment or {})
-        self.limits = limits
+        self.limits = limits or DEFAULT_LIMITS
+        self._takes_limits = limits is None
         self.zone = zone
         self.folder_name = folder_name
         self.expired = expired
         self.result = result or Result(
-            message=message, original=message, left=limits.operations, trace=[] if trace else None, now=now
+            message=message, original=message, left=self.limits.operations, trace=[] if trace else None, now=now
         )
         self.variables: dict[str, str] = {}
+        self.globals: dict[str, str] = {}
+        """Shared with the scripts that this one includes."""
+
         self.match_values: tuple[str, ...] = ()
         self.global_names: set[str] = set()
         self.script = ""
@@ -157,6 +160,12 @@ class Context:
         )
         child.engine, child.script = self.engine, self.script
         return child
+
+    def adopt(self, limits: Limits) -> None:
+        """Take the limits of the engine, unless there are own ones."""
+        if self._takes_limits and limits is not self.limits:
+            self.result.left += limits.operations - self.limits.operations
+            self.limits = limits
 
     # The message.
 
@@ -318,7 +327,7 @@ class Context:
             namespace = self.engine.registry.everything.namespaces.get(reference.namespace)
             return "" if namespace is None else namespace.get(self, reference.name)
         if reference.name in self.global_names:
-            return self.result.globals.get(reference.name, "")
+            return self.globals.get(reference.name, "")
         return self.variables.get(reference.name, "")
 
     def assign(self, name: str, value: str) -> None:
@@ -336,7 +345,7 @@ class Context:
                 raise self.fail(f"variables of {space!r} cannot be set")
             namespace.set(self, rest, value[: self.limits.variable_value_characters])
             return
-        place = self.result.globals if name in self.global_names else self.variables
+        place = self.globals if name in self.global_names else self.variables
         if name not in place and len(place) >= self.limits.variables:
             raise LimitReached(f"more than {self.limits.variables} variables", 0, self.script)
         place[name] = value[: self.limits.variable_value_characters]

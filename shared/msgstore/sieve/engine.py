@@ -77,6 +77,7 @@ class Engine:
             ValueError: the program was compiled by an engine of another fingerprint.
         """
         result = context.result
+        context.adopt(self.limits)
         context.engine, context.program, context.script = self, program, program.name
         before = _Saved(result)
         block = self.linked(program, traced=result.trace is not None)

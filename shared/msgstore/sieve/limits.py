@@ -22,9 +22,6 @@ class Limits:
     variables: int = 128
     """Distinct variables of one script, and as many global ones. RFC 5229 §6."""
 
-    variable_name_characters: int = 64
-    """RFC 5229 §6 wants 32."""
-
     variable_value_characters: int = 4000
     """A longer value is cut between two characters. RFC 5229 §6."""
 
@@ -55,12 +52,6 @@ class Limits:
     """Of one part, decoded."""
 
     parts: int = 1000
-    regex_characters: int = 1024
-    """Of one pattern."""
-
-    regex_instructions: int = 4000
-    """Of one pattern when its repetitions are written out."""
-
     vacation_seconds_min: int = 0
     """RFC 6131 §2 permits 0."""
 

@@ -69,10 +69,11 @@ def build_matches(comparator: Comparator, keys: tuple[str, ...], operand: str) -
     """Fit wildcards; a success sets the match variables. RFC 5228 §2.7.1, RFC 5229 §3.2."""
     del operand
     globs = tuple(compile_glob(key, comparator) for key in keys)
+    fixed, by_length = sum(len(glob.pieces) for glob in globs), sum(glob.cost for glob in globs)
 
     def matches(context: "Context", values: Sequence[str]) -> bool:
         for value in values:
-            context.spend(sum(len(glob.pieces) for glob in globs) + len(globs) * (len(value) >> 6))
+            context.spend(fixed + (by_length * len(value) >> 6))
             for glob in globs:
                 found = glob.match(value)
                 if found is not None:
@@ -86,12 +87,19 @@ def build_matches(comparator: Comparator, keys: tuple[str, ...], operand: str) -
 class Searcher(Protocol):
     """A compiled regular expression."""
 
+    @property
+    def cost(self) -> int:
+        """What a character costs, in steps."""
+        ...
+
     def search(self, text: str) -> tuple[str, ...] | None:
         """Find it anywhere; give the match and its groups, ``""`` for one that took no part; None without a match."""
         ...
 
 
 class _Re2Searcher:
+    cost = 1
+
     def __init__(self, pattern: Pattern, *, fold: bool) -> None:
         assert _re2 is not None
         options = _re2.Options()
@@ -126,10 +134,11 @@ def build_regex(comparator: Comparator, keys: tuple[str, ...], operand: str) -> 
     del operand
     fold = comparator.fold("A") == comparator.fold("a")
     searchers = tuple(searcher(parse_pattern(key), fold=fold) for key in keys)
+    cost = sum(search.cost for search in searchers)
 
     def matches(context: "Context", values: Sequence[str]) -> bool:
         for value in values:
-            context.spend(len(searchers) * (4 + (len(value) >> 4)))
+            context.spend(4 * len(searchers) + (cost * len(value) >> 2))
             clean = value if value.isascii() else value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
             for search in searchers:
                 found = search.search(clean)

@@ -14,11 +14,12 @@ from msgstore.mime.charset import decoded
 from msgstore.mime.words import decode_words
 from msgstore.sieve.addresses import MailAddress, parse_addresses
 
-__all__ = ["EditedMessage", "Field", "Message", "encoded_field", "text_of"]
+__all__ = ["EditedMessage", "Field", "Message", "clean_text", "encoded_field", "text_of"]
 
 _FIELD: Final = re.compile(rb"(([!-9;-~]+)[ \t]*:([^\n]*+(?:\n[ \t][^\n]*+)*+)\n)")
 """The whole field, its name, its value: folded lines begin with a blank. RFC 5322 §2.2."""
 _NAME: Final = re.compile(r"[!-9;-~]+")
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
 _LINE_LIMIT: Final = 78
 _UNKNOWN: Final = re.compile(rb"=\?([!-<>@-~]{1,80})\?[BbQq]\?[^?\s]*\?=")
 
@@ -218,6 +219,13 @@ def text_of(value: bytes) -> str:
         at = word.end()
     pieces.append(value[at:].decode("utf-8", "surrogateescape"))
     return "".join(pieces)
+
+
+def clean_text(text: str, *, one_line: bool = False) -> str:
+    """Give a text that can be sent: octets that are no UTF-8 become U+FFFD; on one line controls become blanks."""
+    if not text.isascii():
+        text = "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in text)
+    return _CONTROLS.sub(" ", text) if one_line else text
 
 
 def encoded_field(name: str, value: str, line_end: bytes = b"\r\n") -> bytes:

@@ -17,6 +17,8 @@ _Instruction = tuple[int, int, int, Ranges, Anchor | None]
 """Kind, next, other next or slot, ranges, anchor."""
 
 _Captures = tuple[int, ...]
+_Reach = tuple[int, tuple[int, ...], tuple[Anchor, ...]]
+"""A place, slots that are set on the way to it, anchors that must stand there."""
 
 
 class _State:
@@ -44,6 +46,7 @@ class Machine:
         self._emit(Group(pattern.part, 0))
         self._code.append((_MATCH, 0, 0, (), None))
         self._states: dict[tuple[int, ...], _State] = {}
+        self._reach: dict[int, list[_Reach]] = {}
 
     @property
     def cost(self) -> int:
@@ -100,8 +103,14 @@ class Machine:
 
     def _emit_repeat(self, inner: Part, least: int, most: int | None) -> None:
         code = self._code
+        begin = len(code)
         for _ in range(least):
+            begin = len(code)
             self._emit(inner)
+        if most is None and least:
+            # The last of them is where it comes back to: a copy would double the work with each level.
+            code.append((_SPLIT, begin, len(code) + 1, (), None))
+            return
         if most is None:
             split = len(code)
             code.append((_SPLIT, 0, 0, (), None))
@@ -171,57 +180,77 @@ class Machine:
     # Where.
 
     def _spans(self, text: str) -> _Captures | None:
-        code = self._code
+        code, reached = self._code, self._reached
         empty: _Captures = (-1,) * (2 * self._groups + 2)
         best: _Captures | None = None
         threads: list[tuple[int, _Captures]] = []
         for at in range(len(text) + 1):
-            seen: set[int] = set()
-            current: list[tuple[int, _Captures]] = []
-            for place, captures in threads:
-                self._follow(place, captures, text, at, seen, current)
             if best is None:
-                self._follow(0, empty, text, at, seen, current)
-            threads = []
+                threads.append((0, empty))
+            seen: set[int] = set()
+            following: list[tuple[int, _Captures]] = []
             number = ord(text[at]) if at < len(text) else -1
-            for place, captures in current:
-                kind, following, _, ranges, _ = code[place]
-                if best is not None and captures[0] > best[0]:
-                    continue
-                if kind == _MATCH:
-                    if best is None or captures[0] < best[0] or captures[1] > best[1]:
-                        best = captures
-                elif number >= 0 and _holds(ranges, number):
-                    threads.append((following, captures))
+            for begin, held in threads:
+                for place, saves, anchors in reached(begin):
+                    if place in seen or (anchors and not _all_stand(anchors, text, at)):
+                        continue
+                    seen.add(place)
+                    captures = _with(held, saves, at) if saves else held
+                    if best is not None and captures[0] > best[0]:
+                        continue
+                    kind, next_place, _, ranges, _ = code[place]
+                    if kind == _MATCH:
+                        if best is None or captures[0] < best[0] or captures[1] > best[1]:
+                            best = captures
+                    elif number >= 0 and _holds(ranges, number):
+                        following.append((next_place, captures))
+            threads = following
             if not threads and best is not None:
                 break
         return best
 
-    def _follow(  # noqa: PLR0917
-        self, place: int, captures: _Captures, text: str, at: int, seen: set[int], out: list[tuple[int, _Captures]]
-    ) -> None:
-        code = self._code
-        waiting = [(place, captures)]
+    def _reached(self, begin: int) -> list[_Reach]:
+        """Give what can be reached without a character, the preferred first; worked out once for each place."""
+        known = self._reach.get(begin)
+        if known is not None:
+            return known
+        found: list[_Reach] = []
+        seen: set[tuple[int, tuple[Anchor, ...]]] = set()
+        waiting: list[_Reach] = [(begin, (), ())]
         while waiting:
-            place, captures = waiting.pop()
-            if place in seen:
+            place, saves, anchors = waiting.pop()
+            if (place, anchors) in seen:
                 continue
-            seen.add(place)
-            kind, following, other, _, anchor = code[place]
+            seen.add((place, anchors))
+            kind, following, other, _, anchor = self._code[place]
             if kind == _SPLIT:
-                waiting.append((other, captures))
-                waiting.append((following, captures))
+                waiting += ((other, saves, anchors), (following, saves, anchors))
             elif kind == _SAVE:
-                waiting.append((following, (*captures[:other], at, *captures[other + 1 :])))
+                waiting.append((following, (*saves, other), anchors))
             elif anchor is not None:
-                if _stands(anchor, text, at):
-                    waiting.append((following, captures))
+                waiting.append((following, saves, anchors if anchor in anchors else (*anchors, anchor)))
             else:
-                out.append((place, captures))
+                found.append((place, saves, anchors))
+        self._reach[begin] = found
+        return found
+
+
+def _with(captures: _Captures, saves: tuple[int, ...], at: int) -> _Captures:
+    changed = list(captures)
+    for slot in saves:
+        changed[slot] = at
+    return tuple(changed)
 
 
 def _holds(ranges: Ranges, number: int) -> bool:
     return any(low <= number <= high for low, high in ranges)
+
+
+def _all_stand(anchors: tuple[Anchor, ...], text: str, at: int) -> bool:
+    for anchor in anchors:  # noqa: SIM110  # a generator would cost more than the one anchor there mostly is
+        if not _stands(anchor, text, at):
+            return False
+    return True
 
 
 def _stands(anchor: Anchor, text: str, at: int) -> bool:

@@ -42,6 +42,11 @@ class Glob(NamedTuple):
     is_ascii: bool
     comparator: Comparator
 
+    @property
+    def cost(self) -> int:
+        """What 64 characters of a value may cost; pieces with question marks are compared place by place."""
+        return 1 + sum(4 * piece.length for piece in self.pieces if not piece.is_literal)
+
     def match(self, value: str) -> tuple[str, ...] | None:
         """Give the whole value, then what each wildcard stands for; None where the pattern does not fit."""
         comparator = self.comparator

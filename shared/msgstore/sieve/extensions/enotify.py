@@ -8,6 +8,7 @@ from urllib.parse import quote, unquote_to_bytes
 from msgstore.sieve.actions import Notify, fcc_of
 from msgstore.sieve.addresses import outbound_address
 from msgstore.sieve.context import Context
+from msgstore.sieve.message import clean_text
 from msgstore.sieve.questions import Asking
 from msgstore.sieve.registry import Arguments, Command, Extension, Kind, Modifier, Positional, Shared, Tag, Test
 
@@ -137,11 +138,11 @@ def _notify(context: Context, arguments: Arguments) -> None:
 
 def _message(context: Context, arguments: Arguments, mailto: Mailto) -> str:
     if arguments.has("message"):
-        return _CONTROLS.sub(" ", arguments.text("message"))
+        return clean_text(arguments.text("message"), one_line=True)
     if mailto.subject is not None:
         return mailto.subject
     subjects = context.message.values("subject")
-    return _CONTROLS.sub(" ", subjects[0]) if subjects else "New message"
+    return clean_text(subjects[0], one_line=True) if subjects else "New message"
 
 
 def _valid_method(context: Context, arguments: Arguments) -> bool:

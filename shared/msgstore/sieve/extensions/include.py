@@ -23,6 +23,7 @@ class _Visits:
         self.count = 0
         self.seen: set[tuple[str, bool]] = set()
         self.stack: list[tuple[str, bool]] = []
+        self.main = ("", False)
 
 
 def _check_name(name: str) -> str:
@@ -35,13 +36,13 @@ def _include(context: Context, arguments: Arguments) -> Asking[None]:
     name, is_global = arguments.text("name"), arguments.has("global")
     visits = cast("_Visits", context.result.state.setdefault(_STATE, _Visits()))
     place = (name, is_global)
-    main = (context.script, False)
+    if not visits.stack:
+        visits.main = (context.script, False)
+    is_open = place in visits.stack or place == visits.main
     # Once goes before recursion: a script that is being included was included. RFC 6609 §3.2.
-    if arguments.has("once") and (
-        place in visits.seen or place in visits.stack or (not visits.stack and place == main)
-    ):
+    if arguments.has("once") and (is_open or place in visits.seen):
         return
-    if place in visits.stack or (not visits.stack and place == main):
+    if is_open:
         raise context.fail(f"script {name!r} includes itself", arguments.line)
     if len(visits.stack) >= context.limits.include_depth:
         raise LimitReached(f"scripts are included more than {context.limits.include_depth} deep", arguments.line)
@@ -58,7 +59,7 @@ def _include(context: Context, arguments: Arguments) -> Asking[None]:
     visits.seen.add(place)
     visits.stack.append(place)
     inner = context.child()
-    inner.script, inner.program, inner.match_values = name, answer, context.match_values
+    inner.script, inner.program, inner.globals, inner.match_values = name, answer, context.globals, context.match_values
     assert context.engine is not None
     block = context.engine.linked(answer, traced=context.result.trace is not None)
     context.note_step("include", name, arguments.line, "global" if is_global else "personal")
@@ -92,15 +93,15 @@ def _check_variable(name: str) -> str:
 
 
 def _get(context: Context, name: str) -> str:
-    return context.result.globals.get(name, "")
+    return context.globals.get(name, "")
 
 
 def _set(context: Context, name: str, value: str) -> None:
     if not is_variable_name(name):
         raise context.fail(f"{name[:60]!r} is no name of a variable")
-    if name not in context.result.globals and len(context.result.globals) >= context.limits.variables:
+    if name not in context.globals and len(context.globals) >= context.limits.variables:
         raise LimitReached(f"more than {context.limits.variables} global variables")
-    context.result.globals[name] = value
+    context.globals[name] = value
 
 
 EXTENSIONS: Final = (

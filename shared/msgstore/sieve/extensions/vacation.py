@@ -13,7 +13,7 @@ from typing import Final
 from msgstore.sieve.actions import Vacate, fcc_of
 from msgstore.sieve.addresses import outbound_address, parse_addresses, parse_path
 from msgstore.sieve.context import Context
-from msgstore.sieve.message import Message
+from msgstore.sieve.message import Message, clean_text
 from msgstore.sieve.registry import Arguments, Command, Extension, Kind, Positional, Tag
 from msgstore.sieve.values import Bound, Template
 
@@ -118,8 +118,8 @@ def _action(context: Context, arguments: Arguments, sender: str | None, own: str
         script=context.script,
         to=path.text,
         sender=sender,
-        subject=_one_line(subject),
-        reason=arguments.text("reason"),
+        subject=clean_text(subject, one_line=True),
+        reason=clean_text(arguments.text("reason")),
         is_mime=arguments.has("mime"),
         handle=_handle(arguments.bound),
         seconds=_seconds(context, arguments),
@@ -128,10 +128,6 @@ def _action(context: Context, arguments: Arguments, sender: str | None, own: str
         references=tuple(dict.fromkeys((*past[-20:], *ids[:1]))),
     )
     return action if fcc is None else replace(action, fcc=fcc)
-
-
-def _one_line(text: str) -> str:
-    return re.sub(r"[\x00-\x1f\x7f\u2028\u2029]+", " ", text)
 
 
 def _seconds(context: Context, arguments: Arguments) -> int:
