@@ -6,9 +6,10 @@ from msgstore.model.folder import FolderName
 from msgstore.sieve import (
     FileInto,
     Keep,
+    Scan,
     Vacate,
 )
-from tests.sieve.room import MAIL, House, decided, errors, holds, run
+from tests.sieve.room import MAIL, House, context_for, decided, errors, holds, run
 
 
 def vacate(script: str, mail: bytes = MAIL) -> Vacate:
@@ -154,3 +155,41 @@ def test_rfc9042_mailbox_ids() -> None:
     action = run('require ["mailboxid", "fileinto"]; fileinto :mailboxid "F6352ae03" "INBOX/x";').actions[0]
     assert isinstance(action, FileInto)
     assert action.mailbox_id == "F6352ae03"
+
+
+@pytest.mark.parametrize(
+    ("percent", "test", "expected"),
+    [
+        (None, 'spamtest :value "eq" :comparator "i;ascii-numeric" "0"', True),
+        (0.0, 'spamtest :value "eq" :comparator "i;ascii-numeric" "1"', True),
+        (100.0, 'spamtest :value "ge" :comparator "i;ascii-numeric" "10"', True),
+        (50.0, 'spamtest :value "ge" :comparator "i;ascii-numeric" "3"', True),
+        (37.4, 'spamtest :percent :value "eq" :comparator "i;ascii-numeric" "37"', True),
+        (0.0, 'spamtest :percent :count "eq" "1"', True),
+        (None, 'spamtest :percent :count "eq" "0"', True),
+        (20.0, 'spamtest :percent :value "gt" :comparator "i;ascii-numeric" "85"', False),
+    ],
+)
+def test_rfc5235_spam(percent: float | None, test: str, *, expected: bool) -> None:
+    context = context_for()
+    context.scan = Scan(spam_percent=percent)
+
+    require = ["spamtestplus", "relational", "comparator-i;ascii-numeric"]
+    assert holds(test, require=require, context=context) is expected
+
+
+@pytest.mark.parametrize(("virus", "key"), [(None, "0"), (1, "1"), (4, "4"), (9, "5")])
+def test_rfc5235_virus(virus: int | None, key: str) -> None:
+    context = context_for()
+    context.scan = Scan(virus=virus)
+
+    assert holds(f'virustest "{key}"', require=["virustest"], context=context)
+
+
+def test_rfc5235_the_value_is_one_string_and_percent_is_required() -> None:
+    assert errors('require "spamtest"; if spamtest ["0", "1"] { keep; }')
+    assert errors('require "spamtest"; if spamtest :percent "0" { keep; }')
+
+
+def test_rfc5235_a_forged_header_means_nothing() -> None:
+    assert holds('spamtest "0"', b"X-Spam-Score: 100\r\n" + MAIL, require=["spamtest"])

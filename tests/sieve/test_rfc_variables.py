@@ -338,6 +338,15 @@ def test_regex_draft_examples() -> None:
     assert run('require ["regex", "variables"]; set "x" "["; if string :regex "a" "${x}" { stop; }').error is not None
 
 
+def test_regex_draft_3_junk_is_caught() -> None:
+    script = """require "regex"; if anyof (not address :regex ["to", "cc", "bcc"] "me(\\\\+.*)?@company\\\\.com",
+        header :regex :comparator "i;octet" "subject" "^[^[:lower:]]+$") { discard; }"""
+
+    assert decided(script, b"To: me+x@company.com\r\nSubject: Hello\r\n\r\n") == ["implicit keep"]
+    assert decided(script, b"To: me@company.com\r\nSubject: BUY NOW\r\n\r\n") == ["discard"]
+    assert decided(script, b"To: you@company.com\r\nSubject: Hello\r\n\r\n") == ["discard"]
+
+
 def test_rfc3894_copies_leave_the_implicit_keep() -> None:
     script = 'require ["copy", "fileinto"]; fileinto :copy "incoming"; redirect :copy "a@b.example";'
 

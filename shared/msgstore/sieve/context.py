@@ -65,7 +65,7 @@ class Scan:
     """0 is surely none, 100 surely spam; None was not looked at."""
 
     virus: int | None = None
-    """1 clean, 2 cured, 3 perhaps cured, 4 cannot be cured, 5 surely one; None was not looked at. RFC 5235 §2.3."""
+    """1 clean, 2 cured, 3 perhaps cured, 4 cannot be cured, 5 surely one; None was not looked at. RFC 5235 §3.3."""
 
 
 _NO_ENVELOPE: Final = Envelope()

@@ -140,6 +140,8 @@ class LinkedSite:
         match = match or self.bound.match
         assert match is not None
         value = self.bound.values.get(keys, ())
+        if isinstance(value, str | Template):
+            value = (value,)
         assert isinstance(value, tuple)
         constants = _constants(value)
         if constants is not None and isinstance(match.operand, str):

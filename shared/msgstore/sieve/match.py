@@ -126,7 +126,7 @@ def searcher(pattern: Pattern, *, fold: bool, use_re2: bool = HAS_RE2) -> Search
 
 
 def build_regex(comparator: Comparator, keys: tuple[str, ...], operand: str) -> "Matcher":
-    """Search a POSIX extended regular expression; a success sets the match variables. draft-murchison-sieve-regex §4.
+    """Search a POSIX extended regular expression; a success sets the match variables. draft-murchison-sieve-regex §3.
 
     Raises:
         ValueError: a key is no such expression.

@@ -1,7 +1,7 @@
 r"""POSIX extended regular expressions, read into a tree: one language whatever machine runs it.
 
 Beyond POSIX are ``\d \w \s`` and their capitals, ``\b \B``, ``(?:...)`` and lazy repetitions, because scripts in the
-field use them; back-references and look-around do not exist.  draft-murchison-sieve-regex §4.
+field use them; back-references and look-around do not exist.  draft-murchison-sieve-regex §3.
 """
 
 from collections.abc import Iterable
@@ -75,6 +75,9 @@ _NOTHING: Final[Ranges] = ((_MAX, _MAX),)
 _DIGIT: Final[Ranges] = ((48, 57),)
 _WORD: Final[Ranges] = ((48, 57), (65, 90), (95, 95), (97, 122))
 _SPACE: Final[Ranges] = ((9, 13), (32, 32))
+_ANY: Final[Ranges] = ((0, 9), (11, _MAX))
+"""All but a newline, as the table of the draft has it."""
+
 _MARKS: Final[dict[tuple[int, int | None], str]] = {(0, None): "*", (1, None): "+", (0, 1): "?"}
 _CLASSES: Final[dict[str, Ranges]] = {
     "alnum": ((48, 57), (65, 90), (97, 122)),
@@ -205,7 +208,7 @@ class _Reader:
             case "[":
                 return Characters(self._bracket())
             case ".":
-                return Characters(((0, _MAX),))
+                return Characters(_ANY)
             case "^":
                 return Anchor.BEGIN
             case "$":
@@ -340,8 +343,8 @@ def _text(part: Part, *, fold: bool) -> str:  # noqa: PLR0911
     match part:
         case Characters(ranges):
             every = folded(ranges) if fold else ranges
-            if every == ((0, _MAX),):
-                return "(?s:.)"
+            if every == _ANY:
+                return "."
             return (
                 "[" + "".join(f"\\x{{{low:x}}}-\\x{{{high:x}}}" for low, high in every) + "]"
                 if every

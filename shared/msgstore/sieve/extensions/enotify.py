@@ -22,6 +22,7 @@ _FORBIDDEN: Final = re.compile(
 )
 """Fields that a URI must not set. RFC 5436 §2.4, RFC 6068 §4."""
 
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _NAME: Final = re.compile(r"[!-9;-~]{1,100}")
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
 
@@ -88,6 +89,12 @@ def _check_method(uri: str) -> str:
     except ValueError as error:
         return str(error)
     return ""
+
+
+def _check_constant(uri: str) -> str:
+    """A method that nobody knows is an error of the run, not of the script: it may ask before it uses it."""
+    scheme, colon, _ = uri.partition(":")
+    return "" if colon and _SCHEME.fullmatch(scheme) and scheme.lower() != "mailto" else _check_method(uri)
 
 
 def _check_importance(text: str) -> str:
@@ -168,7 +175,7 @@ EXTENSIONS: Final = (
         commands=(
             Command(
                 name="notify",
-                arguments=(Positional(name="method", check=_check_method),),
+                arguments=(Positional(name="method", check=_check_constant),),
                 tags=(
                     Tag(name="from", kind=Kind.TEXT, check=_check_from),
                     Tag(name="importance", kind=Kind.TEXT, check=_check_importance),

@@ -23,7 +23,7 @@ class _Visits:
         self.count = 0
         self.seen: set[tuple[str, bool]] = set()
         self.stack: list[tuple[str, bool]] = []
-        self.main = ("", False)
+        self.main: tuple[str, bool] = ("", False)
 
 
 def _check_name(name: str) -> str:
