@@ -282,6 +282,10 @@ def test_a_run_is_a_generator_that_is_fed_by_hand() -> None:
     next(wrong)
     with pytest.raises(TypeError, match="is no answer"):
         wrong.send("yes")
+    including = ENGINE.run(ENGINE.compile('require "include"; include "x";'), context_for())
+    next(including)
+    with pytest.raises(TypeError, match="is no answer"):
+        including.send("keep;")
 
 
 def test_services_know_nothing_unless_told() -> None:

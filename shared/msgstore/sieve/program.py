@@ -1,8 +1,12 @@
 """A compiled script: immutable, shared between threads, pickled for a cache."""
 
+from typing import TYPE_CHECKING
+
 from msgstore.sieve.problems import Diagnostic
-from msgstore.sieve.registry import Block
 from msgstore.sieve.values import Bound
+
+if TYPE_CHECKING:
+    from msgstore.sieve.handles import Block
 
 __all__ = ["Program"]
 

@@ -7,15 +7,10 @@ drives the run and raises ``TypeError`` in there.
 from collections.abc import Generator
 from dataclasses import dataclass
 from inspect import CO_GENERATOR, isgeneratorfunction
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, cast
+from typing import ClassVar, Generic, TypeVar, cast
 
 from msgstore.model.folder import FolderName
-
-if TYPE_CHECKING:
-    from msgstore.sieve.program import Program  # noqa: F401  # in the parameter of a base
-
-if TYPE_CHECKING:
-    pass
+from msgstore.sieve.program import Program
 
 __all__ = [
     "Answer",
@@ -119,6 +114,7 @@ class Script(Question["Program | ScriptIsBroken | None"]):
 
     name: str
     is_global: bool
+    answers: ClassVar[tuple[type, ...]] = (Program, ScriptIsBroken, type(None))
 
 
 @dataclass(frozen=True, slots=True)
