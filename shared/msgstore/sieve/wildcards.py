@@ -5,7 +5,9 @@ match would choose, so nothing is ever tried twice.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, NamedTuple
+from unicodedata import normalize
 
 from msgstore.sieve.collation import Comparator
 
@@ -41,6 +43,7 @@ class Glob(NamedTuple):
     has_question: bool
     is_ascii: bool
     comparator: Comparator
+    source: str
 
     @property
     def cost(self) -> int:
@@ -56,15 +59,29 @@ class Glob(NamedTuple):
             pattern = self if self.is_ascii else self._in_octets()
             found = pattern._spans(comparator.fold(octets), octets)  # noqa: SLF001
             return None if found is None else (value, *map(_from_octets, found))
+        if self.has_question and not comparator.keeps_length:
+            return self._by_character(value)
         folded = comparator.fold(value)
         if self.anchor not in folded:
             return None
         found = self._spans(folded, value) if comparator.keeps_length else self._folded(value)
         return None if found is None else (value, *found)
 
+    def _by_character(self, value: str) -> tuple[str, ...] | None:
+        """A question mark is one character, whatever that folds to: each folded character is written as one."""
+        codes: dict[str, str] = {}
+        fold = self.comparator.fold
+
+        def coded(text: str) -> str:
+            return "".join(codes.setdefault(fold(character), chr(0x20000 + len(codes))) for character in text)
+
+        pattern = compile_glob(normalize("NFC", self.source), replace(self.comparator, fold=coded, keeps_length=True))
+        found = pattern.match(normalize("NFC", value))
+        return None if found is None else (value, *found[1:])
+
     def _in_octets(self) -> "Glob":
         pieces = tuple(
-            _piece([octet for character in piece.characters for octet in _octets_of(character)])
+            _piece([octet for character in piece.characters or piece.literal for octet in _octets_of(character)])
             for piece in self.pieces
         )
         return self._replace(pieces=pieces)
@@ -112,7 +129,9 @@ def compile_glob(pattern: str, comparator: Comparator) -> Glob:
     """Read a pattern; a backslash makes the next character plain."""
     if comparator.keeps_length and "\\" not in pattern and "?" not in pattern:
         plain = tuple(_Piece((), len(text), text, text, 0, True) for text in comparator.fold(pattern).split("*"))
-        return Glob(plain, max((piece.literal for piece in plain), key=len), False, pattern.isascii(), comparator)
+        return Glob(
+            plain, max((piece.literal for piece in plain), key=len), False, pattern.isascii(), comparator, pattern
+        )
     pieces: list[list[str | None]] = [[]]
     at = 0
     while at < len(pattern):
@@ -134,6 +153,7 @@ def compile_glob(pattern: str, comparator: Comparator) -> Glob:
         any(character is _ANY for piece in pieces for character in piece),
         pattern.isascii(),
         comparator,
+        pattern,
     )
 
 
