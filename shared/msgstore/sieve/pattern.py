@@ -13,7 +13,7 @@ __all__ = ["Anchor", "Characters", "Choice", "Group", "Part", "Pattern", "Repeat
 
 _MAX: Final = 0x10FFFF
 _REPEAT_LIMIT: Final = 1000
-_DEPTH_LIMIT: Final = 100
+_DEPTH_LIMIT: Final = 30
 _LENGTH_LIMIT: Final = 1024
 _INSTRUCTIONS_LIMIT: Final = 4000
 
