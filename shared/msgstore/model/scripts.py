@@ -1,0 +1,132 @@
+"""The Sieve scripts of one user: several under names, at most one of them active."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from msgstore.model.errors import StoreError
+from msgstore.model.result import EnhancedStatus
+
+__all__ = [
+    "InvalidScriptName",
+    "ScriptExists",
+    "ScriptInfo",
+    "ScriptIsActive",
+    "ScriptNotFound",
+    "ScriptShelf",
+    "StoredScript",
+]
+
+
+class ScriptNotFound(StoreError):
+    """There is no script of that name."""
+
+    status = EnhancedStatus(4, 2, 0)
+    rpc_code = "NO_SCRIPT"
+
+
+class ScriptExists(StoreError):
+    """A script of that name is there already."""
+
+    status = EnhancedStatus(4, 2, 0)
+    rpc_code = "SCRIPT_EXISTS"
+
+
+class ScriptIsActive(StoreError):
+    """The active script stays until another one is active, or none. RFC 5804 §2.10."""
+
+    status = EnhancedStatus(4, 2, 0)
+    rpc_code = "SCRIPT_ACTIVE"
+
+
+class InvalidScriptName(StoreError):
+    """No script can have that name. RFC 5804 §1.6."""
+
+    status = EnhancedStatus(4, 2, 0)
+    rpc_code = "INVALID_NAME"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptInfo:
+    """One script in a list."""
+
+    name: str
+    octets: int
+    is_active: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredScript:
+    """A script as it was put."""
+
+    name: str
+    content: bytes
+
+
+class ScriptShelf(Protocol):
+    """Scripts of one mailbox; every change is durable on return, and a reader sees the old script or the new one.
+
+    Names are Net-Unicode of 1 to 128 characters without control characters (RFC 5804 §1.6); whatever they hold, none
+    of them is a path.  What a script says is not looked at here.
+    """
+
+    def list(self) -> Sequence[ScriptInfo]:
+        """Give all scripts, ascending by name.
+
+        Raises:
+            MailboxNotFound, StoreError: the shelf cannot be looked at.
+        """
+        ...
+
+    def read(self, name: str) -> bytes:
+        """Give a script.
+
+        Raises:
+            ScriptNotFound: there is none of that name.
+            StoreError: it cannot be read.
+        """
+        ...
+
+    def active(self) -> StoredScript | None:
+        """Give the active script; None where no script is active.  Asked for each delivery, so it has to be cheap.
+
+        Raises:
+            StoreError: it is there and cannot be read; that is never "no script".
+        """
+        ...
+
+    def put(self, name: str, content: bytes) -> None:
+        """Put a script in the place of one of that name, or beside the others.
+
+        Raises:
+            InvalidScriptName: no script can have that name.
+            StoreError: the disk refuses; nothing has changed.
+        """
+        ...
+
+    def activate(self, name: str | None) -> None:
+        """Make a script the active one, or with None none of them, in one step.
+
+        Raises:
+            ScriptNotFound: there is none of that name.
+            StoreError: the disk refuses; nothing has changed.
+        """
+        ...
+
+    def rename(self, name: str, to: str) -> None:
+        """Give a script another name; an active one stays active.
+
+        Raises:
+            ScriptNotFound, ScriptExists, InvalidScriptName, StoreError: as the names say.
+        """
+        ...
+
+    def remove(self, name: str) -> None:
+        """Take a script away.
+
+        Raises:
+            ScriptNotFound: there is none of that name.
+            ScriptIsActive: it is the active one.
+            StoreError: the disk refuses.
+        """
+        ...
