@@ -2,6 +2,9 @@
 
 The file ``dovecot-uidvalidity`` holds 8 hex digits; an empty ``dovecot-uidvalidity.<8 hex>`` names the highest value
 given out.  The next one is taken by renaming that file to a higher value: atomic without a lock.
+
+A value near the end of 32 bits, which only another program can have chosen, is followed by the present second: then a
+folder made anew differs from the one before it still, which is what clients look at.  RFC 9051 §2.3.1.1.
 """
 
 import os
@@ -13,6 +16,7 @@ __all__ = ["highest_uidvalidity", "next_uidvalidity", "recorded_uidvalidity"]
 
 _NAME: Final = "dovecot-uidvalidity"
 _TRIES: Final = 100
+_LIMIT: Final = 2**32 - 1
 
 
 def highest_uidvalidity(disk: Disk, root_fd: int, *, name: str = _NAME) -> int:
@@ -31,6 +35,8 @@ def next_uidvalidity(disk: Disk, root_fd: int, *, at_least: int, name: str = _NA
         known = sorted(value for value in (_value_of(one, name) for one in disk.names(root_fd)) if value is not None)
         highest = max([*known, recorded_uidvalidity(disk, root_fd, name)])
         wanted = max(highest + 1, at_least)
+        if wanted > _LIMIT:
+            wanted = int(disk.wall_seconds())
         taken = f"{name}.{wanted:08x}"
         try:
             if known:
