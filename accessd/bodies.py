@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -13,7 +14,7 @@ from msgstore.access.shapes import Limits
 from msgstore.model.interfaces import Body, BodyFacts, Folder
 from msgstore.model.message import Uid
 
-__all__ = ["Handles", "OpenedBody", "Slice", "facts_of", "open_body", "read_head"]
+__all__ = ["Handles", "OpenedBody", "Slice", "facts_of", "fetch_body", "open_body", "read_head"]
 
 _SCAN_LIMIT_OCTETS: Final = 1 << 20
 """Above this nobody reads a message only to learn whether a line begins with a dot; its reader will see."""
@@ -172,16 +173,8 @@ def _opened(body: Body, uid: Uid, known: BodyFacts | None, wanted: Slice) -> Ope
     end = stored if wanted.octets is None else min(stored, start + wanted.octets)
     limit = Limits().inline_octets
     inline = wanted.way == "inline" or (wanted.way == "auto" and end - start <= limit)
-    sealed = known is not None and known.sealed
-    octets = stored if known is None else known.octets
-    result = RetrieveResult(
-        uid=uid,
-        octets=octets,
-        stored_octets=stored,
-        crlf=not sealed and octets == stored,
-        dots=sealed or not wanted.is_whole or stored > _SCAN_LIMIT_OCTETS or _has_dots(body),
-        sealed=Sealed(algorithm=_SEALING) if sealed else None,
-    )
+    is_scanned = wanted.is_whole and stored <= _SCAN_LIMIT_OCTETS
+    result = _described(uid, stored, known, body.chunks() if is_scanned else None)
     if inline:
         if end - start > limit:
             raise AccessError("TOO_LARGE", "the message is too large to come inline", limit_octets=limit)
@@ -194,6 +187,34 @@ def _opened(body: Body, uid: Uid, known: BodyFacts | None, wanted: Slice) -> Ope
         result = changed(result, fd=0, fd_offset=start, fd_octets=end - start)
         return OpenedBody(result=result, descriptor=descriptor)
     return OpenedBody(result=result, body=body)
+
+
+def fetch_body(folder: Folder, uid: Uid) -> RetrieveResult:
+    """Read a message whole, or say of a large one what is known; blocks.
+
+    Raises:
+        MsgstoreError: what the store says.
+    """
+    with folder.retrieve(uid) as body:
+        stored, known = body.stored_octets, facts_of(body, folder, uid)
+        if stored > Limits().inline_octets:
+            return _described(uid, stored, known, None)
+        octets = _read_exactly(body, 0, stored)
+        return changed(_described(uid, stored, known, (octets,)), body=octets)
+
+
+def _described(uid: Uid, stored: int, known: BodyFacts | None, text: Iterable[bytes] | None) -> RetrieveResult:
+    """Say what is known of a message; without its text every line may begin with a dot."""
+    sealed = known is not None and known.sealed
+    octets = stored if known is None else known.octets
+    return RetrieveResult(
+        uid=uid,
+        octets=octets,
+        stored_octets=stored,
+        crlf=not sealed and octets == stored,
+        dots=sealed or text is None or _has_dots(text),
+        sealed=Sealed(algorithm=_SEALING) if sealed else None,
+    )
 
 
 def read_head(body: Body, lines: int | None) -> tuple[bytes, bytes | None]:
@@ -245,12 +266,12 @@ def _end_of_lines(seen: bytearray, start: int, lines: int) -> int:
     return at
 
 
-def _has_dots(body: Body) -> bool:
+def _has_dots(text: Iterable[bytes]) -> bool:
     last = b"\n"
-    for chunk in body.chunks():
+    for chunk in text:
         if b"\n." in chunk or (last == b"\n" and chunk[:1] == b"."):
             return True
-        last = chunk[-1:]
+        last = chunk[-1:] or last
     return False
 
 

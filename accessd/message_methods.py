@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import msgstore.access.mailshapes as m
 import msgstore.access.shapes as s
-from accessd import bodies, mail, pages, tables
+from accessd import bodies, fetching, mail, pages, tables
 from accessd.calls import Call
 from accessd.holding import refuse_where_held, shared_with_others
 from accessd.serving import serves
@@ -84,6 +84,13 @@ async def _retrieve(call: Call, args: m.RetrieveArgs) -> m.RetrieveResult:
         opened.close()
         raise
     return contract.changed(opened.result, handle=handle)
+
+
+@serves(entries.MESSAGE_FETCH)
+async def _fetch(call: Call, args: m.FetchArgs) -> m.FetchResult:
+    target = mail.target_of(call, args)
+    ranges = EVERY if args.uids is None else ranges_of(args.uids)
+    return await call.read(fetching.fetch, call.services.store, target, ranges, args.after_uid or 0)
 
 
 @serves(entries.MESSAGE_HEADERS)

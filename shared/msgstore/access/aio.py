@@ -5,11 +5,10 @@ and lose descriptors.  Calls of many tasks may be in flight at once.
 """
 
 import asyncio
-import contextlib
 import os
 import socket
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, Literal, Self, TypeVar
 
 from msgstore.access import contract, entries
@@ -25,6 +24,7 @@ from msgstore.access.frames import AT_CLIENT, FrameRefused
 from msgstore.access.mailshapes import (
     DeleteResult,
     ExpungeResult,
+    FetchResult,
     HeadersResult,
     ListResult,
     OpenResult,
@@ -37,10 +37,12 @@ from msgstore.access.rows import Rows
 from msgstore.access.searchshapes import SearchHit
 from msgstore.access.shapes import HelloResult, LoginResult
 from msgstore.access.sync_body import receive_from
+from msgstore.access.uids import portions
 
 __all__ = ["AccessClient", "Body", "Session", "Watch"]
 
 Result = TypeVar("Result")
+Paged = TypeVar("Paged", ListResult, FetchResult)
 
 
 class AccessClient(Listening):
@@ -173,18 +175,18 @@ class AccessClient(Listening):
         result, descriptor = await self._exchange(entries.MESSAGE_RETRIEVE.name, args)
         return Body(self, contract.typed(result, RetrieveResult), descriptor)
 
-    async def pages(self, **args: object) -> AsyncGenerator[ListResult, None]:
-        """Call ``message.list`` until the last page; the next one is under way while the last is worked on.
+    async def pages(self, method: Method[Any, Paged], **args: object) -> AsyncGenerator[Paged, None]:
+        """Call a method until its last page; the next one is under way while the last is worked on.
 
         Raises:
             AccessError, OSError, TimeoutError: as for :meth:`call`.
         """
-        asking = asyncio.create_task(self.ask(entries.MESSAGE_LIST, **args))
+        asking = asyncio.create_task(self.ask(method, **args))
         try:
             while True:
                 page = await asking
                 if page.next_uid is not None:
-                    asking = asyncio.create_task(self.ask(entries.MESSAGE_LIST, **args | {"after_uid": page.next_uid}))
+                    asking = asyncio.create_task(self.ask(method, **args | {"after_uid": page.next_uid}))
                     # In this turn of the loop it is sent.
                     await asyncio.sleep(0)
                 yield page
@@ -328,13 +330,20 @@ class Session(Changing):
 
     async def list(self, folder: str = "INBOX", *, fields: Sequence[str] | None = None) -> Rows:
         """Give every message; ``fields`` must name uid."""
-        asked = self.client.pages(**self._in(folder), fields=fields and tuple(fields), by="columns")
-        async with contextlib.aclosing(asked) as pages:
+        async with aclosing(self._pages(folder, fields=fields and tuple(fields), by="columns")) as pages:
             return Rows([page async for page in pages])
 
     async def retrieve(self, uid: int, folder: str = "INBOX", *, way: str | None = "fd") -> "Body":
         """Open a message; ``way`` is auto, inline, handle or fd.  Use the Body as a context manager."""
         return await self.client.retrieve(**self._in(folder), uid=uid, **{"as": way})
+
+    async def fetch(self, *uids: UidItem, folder: str = "INBOX") -> "AsyncGenerator[Body, None]":
+        """Give messages ascending by uid, all where none are named, many with one answer; what is gone is left out."""
+        for portion in portions(uids):
+            async with aclosing(self.client.pages(entries.MESSAGE_FETCH, **self._in(folder), uids=portion)) as pages:
+                async for page in pages:
+                    for one in page.messages:
+                        yield await self.retrieve(one.uid, folder) if one.body is None else Body(self.client, one, None)
 
     async def headers(self, uid: int, folder: str = "INBOX", *, lines: int | None = None) -> HeadersResult:
         """Give the header block and the first lines of the body."""
@@ -384,7 +393,7 @@ class Session(Changing):
         return await self.client.ask_with(method, body, **self._in(folder), **args)
 
     def _pages(self, folder: str, **args: object) -> AsyncGenerator[ListResult, None]:
-        return self.client.pages(**self._in(folder), **args)
+        return self.client.pages(entries.MESSAGE_LIST, **self._in(folder), **args)
 
     def _in(self, folder: str | None) -> dict[str, object]:
         where: dict[str, object] = {"session": self.token, "mailbox": self.mailbox}

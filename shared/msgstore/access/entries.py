@@ -160,6 +160,9 @@ MESSAGE_RETRIEVE: Final = Method(
     roles=_MAIL,
     positional=("mailbox", "uid"),
 )
+MESSAGE_FETCH: Final = Method(
+    name="message.fetch", args=mailshapes.FetchArgs, result=mailshapes.FetchResult, roles=_MAIL
+)
 MESSAGE_HEADERS: Final = Method(
     name="message.headers", args=mailshapes.HeadersArgs, result=mailshapes.HeadersResult, roles=_MAIL
 )

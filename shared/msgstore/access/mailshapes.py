@@ -17,6 +17,8 @@ __all__ = [
     "ExpungeArgs",
     "ExpungeResult",
     "Fault",
+    "FetchArgs",
+    "FetchResult",
     "FolderArgs",
     "FolderCounts",
     "FolderListArgs",
@@ -225,6 +227,24 @@ class RetrieveResult(Struct, kw_only=True, frozen=True, omit_defaults=True):
     fd: int | None = None
     fd_offset: int | None = None
     fd_octets: int | None = None
+
+
+class FetchArgs(FolderArgs, kw_only=True, frozen=True, omit_defaults=True):
+    """Which messages, all of them where ``uids`` is absent."""
+
+    uids: Uids | None = None
+    after_uid: Annotated[int, Meta(ge=0, le=2**32 - 1)] | None = None
+
+
+class FetchResult(Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """Messages ascending by uid, with ``next_uid`` as the next ``after_uid`` when there may be more.
+
+    Each has its ``body``, but for those too large for this way: ``message.retrieve`` gives them.  A uid that names no
+    message any more is left out.
+    """
+
+    messages: tuple[RetrieveResult, ...]
+    next_uid: int | None = None
 
 
 class HeadersArgs(FolderArgs, kw_only=True, frozen=True, omit_defaults=True):

@@ -86,7 +86,7 @@ class Rows(Sequence[MessageRow]):
         return self._length
 
     def __iter__(self) -> Iterator[MessageRow]:
-        named = zip(*[self._columns.get(name, repeat(None)) for name in _NAMES], strict=False)
+        named = zip(*[self._columns.get(name, repeat(None, self._length)) for name in _NAMES], strict=False)
         return map(MessageRow._make, named)
 
     @overload

@@ -22,6 +22,7 @@ from msgstore.access.frames import AT_CLIENT
 from msgstore.access.mailshapes import (
     DeleteResult,
     ExpungeResult,
+    FetchResult,
     HeadersResult,
     ListResult,
     OpenResult,
@@ -36,11 +37,13 @@ from msgstore.access.shapes import HelloResult, LoginResult
 from msgstore.access.sync_body import Body, receive_from
 from msgstore.access.sync_changes import Changing
 from msgstore.access.sync_watch import Watch
+from msgstore.access.uids import portions
 from msgstore.access.watchshapes import WatchEvent
 
 __all__ = ["AccessClient", "Body", "Session", "Watch", "receive_from"]
 
 Result = TypeVar("Result")
+Paged = TypeVar("Paged", ListResult, FetchResult)
 
 
 class AccessClient:
@@ -199,13 +202,12 @@ class AccessClient:
         result, descriptor = self._exchange(entries.MESSAGE_RETRIEVE.name, args)
         return Body(self, contract.typed(result, RetrieveResult), descriptor)
 
-    def pages(self, **args: object) -> Iterator[ListResult]:
-        """Call ``message.list`` until the last page; the next one is under way while the last is worked on.
+    def pages(self, method: Method[Any, Paged], **args: object) -> Iterator[Paged]:
+        """Call a method until its last page; the next one is under way while the last is worked on.
 
         Raises:
             AccessError, OSError: as for :meth:`call`.
         """
-        method = entries.MESSAGE_LIST
         asked: int | None = self._send(method.name, args)
         try:
             while asked is not None:
@@ -293,11 +295,18 @@ class Session(Changing):
 
     def list(self, folder: str = "INBOX", *, fields: Sequence[str] | None = None) -> Rows:
         """Give every message; ``fields`` must name uid."""
-        return Rows(self.client.pages(**self._in(folder), fields=fields and tuple(fields), by="columns"))
+        return Rows(self._pages(folder, fields=fields and tuple(fields), by="columns"))
 
     def retrieve(self, uid: int, folder: str = "INBOX", *, way: str | None = "fd") -> Body:
         """Open a message; ``way`` is auto, inline, handle or fd.  Use the Body as a context manager."""
         return self.client.retrieve(**self._in(folder), uid=uid, **{"as": way})
+
+    def fetch(self, *uids: UidItem, folder: str = "INBOX") -> Iterator[Body]:
+        """Give messages ascending by uid, all where none are named, many with one answer; what is gone is left out."""
+        for portion in portions(uids):
+            for page in self.client.pages(entries.MESSAGE_FETCH, **self._in(folder), uids=portion):
+                for one in page.messages:
+                    yield self.retrieve(one.uid, folder) if one.body is None else Body(self.client, one, None)
 
     def headers(self, uid: int, folder: str = "INBOX", *, lines: int | None = None) -> HeadersResult:
         """Give the header block and the first lines of the body."""
@@ -340,7 +349,7 @@ class Session(Changing):
         return self.client.ask_with(method, body, **self._in(folder), **args)
 
     def _pages(self, folder: str, **args: object) -> Iterator[ListResult]:
-        return self.client.pages(**self._in(folder), **args)
+        return self.client.pages(entries.MESSAGE_LIST, **self._in(folder), **args)
 
     def _in(self, folder: str | None) -> dict[str, object]:
         where: dict[str, object] = {"session": self.token, "mailbox": self.mailbox}

@@ -6,13 +6,16 @@ from typing import Final
 
 from msgstore.access.mailshapes import UidItem
 
-__all__ = ["EVERY", "UidRange", "compressed", "contains", "each_uid", "missing", "ranges_of"]
+__all__ = ["EVERY", "UidRange", "compressed", "contains", "each_uid", "missing", "portions", "ranges_of"]
 
 UidRange = tuple[int, int]
 """First and last, both included."""
 
 _TOP: Final = 2**32 - 1
 """What ``nil`` as the last uid stands for."""
+
+_PORTION: Final = 500
+"""Fits a request of any peer after its login."""
 
 EVERY: Final[tuple[UidRange, ...]] = ((1, _TOP),)
 """All uids there can be."""
@@ -44,6 +47,15 @@ def compressed(uids: Iterable[int]) -> tuple[UidItem, ...]:
     for first, last in ranges_of(tuple(uids)):
         result.extend(range(first, last + 1) if last - first < 2 else [(first, last)])
     return tuple(result)
+
+
+def portions(items: Sequence[UidItem]) -> Iterator[tuple[UidItem, ...] | None]:
+    """Cut a set into ascending ones that fit a request each; of nothing is made one None, which stands for all."""
+    written = [first if first == last else (first, last) for first, last in ranges_of(items)]
+    if not items:
+        yield None
+    for begin in range(0, len(written), _PORTION):
+        yield tuple(written[begin : begin + _PORTION])
 
 
 def missing(ranges: Sequence[UidRange], present: Sequence[int]) -> tuple[UidItem, ...]:

@@ -221,6 +221,15 @@ class Index:
         ).fetchone()
         return None if found is None else MessageRow(*found)
 
+    def message_in(self, directory: str, uid: int) -> MessageRow | None:
+        """Give one message of a folder by the folder's name."""
+        found = self._database.execute(
+            f"select {_MESSAGE_COLUMNS} from message where uid = ?"
+            " and folder = (select id from folder where directory = ?)",
+            (uid, directory),
+        ).fetchone()
+        return None if found is None else MessageRow(*found)
+
     def by_base(self, folder: int, base: str) -> MessageRow | None:
         """Give the message of a base."""
         found = self._database.execute(

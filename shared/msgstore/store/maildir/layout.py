@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from msgstore.model.address import MailboxId
@@ -39,6 +40,14 @@ class Layout:
 
     def mailbox_place(self, data_dir: str, mailbox: MailboxId) -> Place:
         """Give the directory that holds everything of one mailbox."""
+        return _mailbox_place(self, data_dir, mailbox)
+
+    def maildir_place(self, data_dir: str, mailbox: MailboxId) -> Place:
+        """Give the directory that holds ``new``, ``cur`` and ``tmp`` of INBOX."""
+        return _maildir_place(self, data_dir, mailbox)
+
+    def expanded(self, data_dir: str, mailbox: MailboxId) -> Place:
+        """Put the names of a mailbox into the template."""
         # The parts of a MailboxId are safe components; they are put in once and never looked at again for variables.
         values = {"localpart": mailbox.local_part, "domain": mailbox.domain, "email": str(mailbox)}
         template = self.path_template or "{localpart}"
@@ -49,10 +58,17 @@ class Layout:
             return "/" + "/".join(_parts(self.base_path)), own
         return data_dir, (mailbox.domain, *_parts(self.base_path), *own)
 
-    def maildir_place(self, data_dir: str, mailbox: MailboxId) -> Place:
-        """Give the directory that holds ``new``, ``cur`` and ``tmp`` of INBOX."""
-        root, components = self.mailbox_place(data_dir, mailbox)
-        return root, (*components, *_parts(self.maildir_subdir))
+
+# Asked several times for each message that is delivered or read.
+@lru_cache(maxsize=4096)
+def _mailbox_place(layout: Layout, data_dir: str, mailbox: MailboxId) -> Place:
+    return layout.expanded(data_dir, mailbox)
+
+
+@lru_cache(maxsize=4096)
+def _maildir_place(layout: Layout, data_dir: str, mailbox: MailboxId) -> Place:
+    root, components = layout.expanded(data_dir, mailbox)
+    return root, (*components, *_parts(layout.maildir_subdir))
 
 
 def _parts(path: str) -> tuple[str, ...]:

@@ -89,12 +89,7 @@ class Reading:
     def recalled(self, uid: int) -> MessageRow | None:
         """Give what the index says of a message without a look at the directories; None where it says nothing."""
         ledger = self.ledger
-
-        def look(index: Index) -> MessageRow | None:
-            row = ledger.recalled(index, self.name)
-            return None if row is None else index.message(row.id, uid)
-
-        return ledger.run(self.name, look)
+        return ledger.run(self.name, lambda index: index.message_in(ledger.sync_of(self.name).directory, uid))
 
     def doubt(self) -> None:
         """A file was not where the index says: have everything listed again."""

@@ -313,7 +313,7 @@ class MaildirStore:
         """
         layout = self._layout(mailbox)
         known = self._places.get((mailbox, name))
-        if known is not None and known[0] is layout:
+        if known is not None and known[0] == layout:
             return known[1]
         root, components = layout.maildir_place(self._data_dir, mailbox)
         directory = directory_of(name)

@@ -68,8 +68,12 @@ class FolderSync:
             FileNotFoundError: there is no such folder.
             OSError: the disk answers with an error.
         """
-        with self._house.directories.lease(self.folder, is_certain=True) as fd:
-            return self._fits(row, fd)
+        directories = self._house.directories
+        folder = directories.take(self.folder, is_certain=True)
+        try:
+            return self._fits(row, folder.fd)
+        finally:
+            directories.give_back(folder)
 
     def current(self, index: Index) -> FolderRow:
         """Give a row that is true now; every UID of its messages is durable.
