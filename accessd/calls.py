@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import os
 import secrets
 from collections.abc import Callable
@@ -179,11 +180,13 @@ class Call:
         self.upload: int | None = None
         """A descriptor that came with the request."""
 
-        self.log_id = secrets.token_hex(6)
-        """Stands in the log and in ``data.id`` of an error."""
-
         self.committing = False
         """From here on the true result is the answer, however late."""
+
+    @functools.cached_property
+    def log_id(self) -> str:
+        """Stands in the log and in ``data.id`` of an error."""
+        return secrets.token_hex(6)
 
     @property
     def timeout_seconds(self) -> float:

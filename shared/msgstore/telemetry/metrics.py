@@ -72,6 +72,7 @@ class Metrics:
         self._auth = Counter("msgstore_auth_attempts", "Authentication attempts", ["domain", "status"], registry=own)
         self._events = Counter(f"msgstore_{service}_events", "What else happened, by kind", ["event"], registry=own)
         self._gauges = Gauge(f"msgstore_{service}_current", "What is going on now, by kind", ["what"], registry=own)
+        self._event_children: dict[str, Counter] = {}
         self._children: dict[tuple[str, str], tuple[Counter, Histogram, Histogram]] = {}
 
     def set_domains(self, domains: Iterable[str]) -> None:
@@ -115,7 +116,10 @@ class Metrics:
 
     def count_event(self, event: str, amount: float = 1) -> None:
         """Count something of a bounded set of kinds."""
-        self._events.labels(event).inc(amount)
+        found = self._event_children.get(event)
+        if found is None:
+            found = self._event_children[event] = self._events.labels(event)
+        found.inc(amount)
 
     def set_gauge(self, what: str, value: float) -> None:
         """Say how much of something there is now."""
