@@ -17,6 +17,7 @@ from msgstore.store.maildir.layout import Layout
 from msgstore.store.maildir.packed import PACKED_COLUMNS, Gathering, PackedCells, by_chunk, chunks_of, pack
 from msgstore.store.maildir.rows import FolderRow
 from msgstore.store.maildir.store import MaildirStore
+from msgstore.store.rows import cell_of
 from tests.contract.shelf import ALICE, WORK, add
 
 COUNT = 2600
@@ -86,13 +87,7 @@ def check(store: MaildirStore) -> None:
     infos = inbox.list()
     for columns in (FAST, COLUMNS):
         for _ in range(2):
-            assert inbox.rows(columns) == [
-                tuple(
-                    tuple(sorted(value)) if isinstance(value := getattr(info, column), frozenset) else value
-                    for column in columns
-                )
-                for info in infos
-            ]
+            assert inbox.rows(columns) == [tuple(cell_of(info, column) for column in columns) for info in infos]
     chance = random.Random(len(infos))  # noqa: S311 - a test
     for _ in range(20):
         after, last = sorted(chance.choices(range(COUNT + 50), k=2))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
-from typing import Any, Final, NamedTuple, overload
+from typing import Any, Final, NamedTuple, cast, overload
 
 from msgstore.access.mailshapes import ListResult
 
@@ -104,9 +104,7 @@ class Rows(Sequence[MessageRow]):
 
     def __eq__(self, other: object) -> bool:
         """Equal to any sequence of the same rows."""
-        if not isinstance(other, Sequence):
-            return NotImplemented
-        return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
+        return list(self) == list(cast("Sequence[object]", other)) if isinstance(other, Sequence) else NotImplemented
 
     __hash__ = None  # type: ignore[assignment]  # as for a list
 

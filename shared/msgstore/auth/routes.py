@@ -89,7 +89,7 @@ class Routes:
         before = () if own is None else self._held_for(own)
         route = self._find(address)
         said_by = None
-        if own == route.mailbox.domain and not route.is_forward:
+        if own is not None and own == route.mailbox.domain and not route.is_forward:
             after = self._held_for(own)
             # Another thread may have read a file anew in between, and nobody knows which of the two we saw.
             said_by = (own, after) if _are_same(before, after) else None

@@ -63,7 +63,7 @@ class Gathering:
 
     def __init__(self, wanted: Iterable[str]) -> None:
         self._wanted = frozenset(wanted) | {"uid"}
-        self._numbers = {name: array(code) for name, code in _NUMBERS if name in self._wanted}
+        self._numbers: dict[str, array[int]] = {name: array(code) for name, code in _NUMBERS if name in self._wanted}
         self._texts: dict[str, list[str | None]] = {name: [] for name in _TEXTS if name in self._wanted}
 
     def __len__(self) -> int:
