@@ -243,7 +243,7 @@ class Intake:
         try:
             commits = self._house.commits
             is_slow = self.octets > GROUPED_OCTETS or any(
-                one.forward is not None and one.forward.remote for one in self.envelope.recipients
+                one.may_wait or (one.forward is not None and one.forward.remote) for one in self.envelope.recipients
             )
             submit = commits.submit_alone if is_slow else commits.submit
             self._is_at_work = True

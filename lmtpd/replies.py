@@ -77,9 +77,22 @@ def reply(code: int, status: object, text: str, *, utf8: bool = False) -> bytes:
 
 
 def result_reply(result: DeliveryResult, *, utf8: bool = False) -> bytes:
-    """Make the one line of one recipient; a success names its delivery id. RFC 2033 §4.2."""
-    text = f"{result.delivery_id} {result.text}" if result.is_success else result.text
-    return reply(result.reply_code, result.status, text, utf8=utf8)
+    """Make the reply of one recipient; a success names its delivery id, a refusal may have several lines.
+
+    Lines that would take it over 240 octets are left out: whoever refuses sees to it that they fit. RFC 2033 §4.2.
+    """
+    if result.is_success:
+        return reply(result.reply_code, result.status, f"{result.delivery_id} {result.text}", utf8=utf8)
+    if "\n" not in result.text:
+        return reply(result.reply_code, result.status, result.text, utf8=utf8)
+    lines: list[bytes] = []
+    for text in result.text.split("\n"):
+        line = reply(result.reply_code, result.status, text, utf8=utf8)
+        if sum(map(len, lines)) + len(line) > REPLY_LIMIT_OCTETS:
+            break
+        lines.append(line)
+    # All but the last have a hyphen behind the code. RFC 5321 §4.2.1.
+    return b"".join(line[:3] + b"-" + line[4:] for line in lines[:-1]) + lines[-1]
 
 
 def error_reply(error: BaseException) -> bytes:

@@ -16,10 +16,15 @@ from msgstore.crypto.password import PROFILES
 from msgstore.delivery.agent import Agent
 from msgstore.delivery.filter import DetailFilter
 from msgstore.delivery.forwarding import SEND_EVENTS, Forwarder
+from msgstore.delivery.history import History
 from msgstore.delivery.outbound import NoOutbound, SmtpOutbound
+from msgstore.delivery.programs import NoScripts, Scripts, SiteScripts
 from msgstore.delivery.resolve import Resolver
 from msgstore.delivery.rewriting import Rewriter
+from msgstore.delivery.sending import Sender
+from msgstore.delivery.sieving import SIEVE_EVENTS, SieveFilter
 from msgstore.delivery.warner import QuotaWarner
+from msgstore.model.address import MailboxId
 from msgstore.model.errors import ConfigError, DirectoryUnavailable
 from msgstore.model.interfaces import AuthProvider, DeliveryAgent, MessageStore, Outbound
 from msgstore.store.disk import Disk
@@ -73,6 +78,7 @@ class DeliveryParts:
 
     agent: DeliveryAgent
     store: MessageStore
+    history: History
     directory: Directory
     metrics: Metrics
     events: DeliveryEvents
@@ -83,6 +89,7 @@ class DeliveryParts:
 
     def close(self) -> None:
         """Give back descriptors and files."""
+        self.history.close()
         self.store.close()
 
 
@@ -93,6 +100,7 @@ class AccessParts:
     auth: AuthProvider
     store: MessageStore
     agent: DeliveryAgent
+    history: History
     requests: RequestLog
     directory: Directory
     metrics: Metrics
@@ -105,6 +113,7 @@ class AccessParts:
     def close(self) -> None:
         """Give back descriptors and files."""
         self.requests.close()
+        self.history.close()
         self.store.close()
 
 
@@ -158,8 +167,15 @@ def build_delivery(settings: Settings) -> DeliveryParts:
     store = build_store(settings, directory)
     metrics = Metrics(service="lmtpd")
     metrics.set_domains(directory.domains.names())
-    agent = _build_agent(settings, directory, store, metrics)
-    return DeliveryParts(agent=agent, store=store, directory=directory, metrics=metrics, events=DeliveryEvents(metrics))
+    history = History(store.control_directory, clock=CLOCK)
+    return DeliveryParts(
+        agent=_build_agent(settings, directory, store, history=history, metrics=metrics),
+        store=store,
+        history=history,
+        directory=directory,
+        metrics=metrics,
+        events=DeliveryEvents(metrics),
+    )
 
 
 def build_access(settings: Settings) -> AccessParts:
@@ -177,11 +193,13 @@ def build_access(settings: Settings) -> AccessParts:
         directory, Throttle(limits, CLOCK), profile=PROFILES[settings.auth.hash_profile], counter=metrics
     )
     store = build_store(settings, directory)
+    history = History(store.control_directory, clock=CLOCK)
     remembers_on_disk = settings.store.backend != "memory"
     return AccessParts(
         auth=auth,
         store=store,
-        agent=_build_agent(settings, directory, store, metrics),
+        agent=_build_agent(settings, directory, store, history=history, metrics=metrics),
+        history=history,
         requests=RequestLog(
             os.path.join(settings.data_dir, REQUESTS_FILE) if remembers_on_disk else ":memory:",  # noqa: PTH118
             clock=CLOCK,
@@ -192,25 +210,70 @@ def build_access(settings: Settings) -> AccessParts:
     )
 
 
-def _build_agent(settings: Settings, directory: Directory, store: MessageStore, metrics: Metrics) -> DeliveryAgent:
+def _build_agent(
+    settings: Settings, directory: Directory, store: MessageStore, *, history: History, metrics: Metrics
+) -> DeliveryAgent:
     rewriter = Rewriter(settings.outbound, clock=CLOCK)
     metrics.declare_events(SEND_EVENTS)
+    outbound = build_outbound(settings)
+    routing = DetailFilter(store)
+    forwarder = Forwarder(
+        outbound,
+        counter=metrics,
+        hostname=host_name(settings),
+        is_hosted=directory.domains.is_hosted,
+        rewriter=rewriter,
+    )
+    sieve = None
+    if settings.sieve.enabled:
+        metrics.declare_events(SIEVE_EVENTS)
+        site = SiteScripts(settings.sieve, directory.domains.root)
+        sieve = SieveFilter(
+            settings.sieve,
+            store=store,
+            scripts_of=_scripts_of,
+            site=site,
+            history=history,
+            sender=_build_sender(settings, outbound, forwarder, site),
+            routing=routing,
+            count=metrics.count_event,
+            clock=CLOCK,
+            hostname=host_name(settings),
+            separator=settings.auth.detail_separator,
+        )
     return Agent(
         store=store,
         resolver=Resolver(directory, rewriter=rewriter, sends_on=bool(settings.outbound.target)),
-        routing=DetailFilter(store),
+        routing=routing,
         counter=metrics,
         clock=CLOCK,
         hostname=host_name(settings),
         warner=QuotaWarner(store, percents=settings.quota.warn_percent, clock=CLOCK, hostname=host_name(settings)),
-        forwarder=Forwarder(
-            build_outbound(settings),
-            counter=metrics,
-            hostname=host_name(settings),
-            is_hosted=directory.domains.is_hosted,
-            rewriter=rewriter,
-        ),
+        forwarder=forwarder,
+        sieve=sieve,
     )
+
+
+def _build_sender(settings: Settings, outbound: Outbound, forwarder: Forwarder, site: SiteScripts) -> Sender:
+    return Sender(
+        outbound,
+        forwarder,
+        site=site,
+        clock=CLOCK,
+        hostname=settings.outbound.hostname or host_name(settings),
+        sends_on=bool(settings.outbound.target),
+        redirect_sender=settings.sieve.redirect_sender,
+        redirect_hours=settings.sieve.redirect_hours,
+    )
+
+
+def _scripts_of(mailbox: MailboxId) -> Scripts:
+    """Give the scripts of a user."""
+    del mailbox
+    return _NO_SCRIPTS
+
+
+_NO_SCRIPTS: Final = NoScripts()
 
 
 def build_outbound(settings: Settings) -> Outbound:

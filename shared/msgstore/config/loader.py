@@ -204,7 +204,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         if not 1 <= percent <= 100:
             yield f"quota.warn_percent[{index}]: must be from 1 to 100, found {percent}"
     yield from _bad_outbound(settings)
-    for section in ("lmtp", "access", "auth", "quota", "outbound"):
+    yield from _bad_sieve(settings)
+    for section in ("lmtp", "access", "auth", "quota", "outbound", "sieve"):
         yield from _bad_numbers(section, getattr(settings, section))
     for section, mode in (("lmtp", settings.lmtp.socket_mode), ("access", settings.access.socket_mode)):
         if not re.fullmatch(r"0?[0-7]{3}", mode):
@@ -239,6 +240,19 @@ def _bad_outbound(settings: Settings) -> Iterator[str]:
         yield "outbound.srs: needs srs_domain and srs_secret_file"
 
 
+def _bad_sieve(settings: Settings) -> Iterator[str]:
+    sieve = settings.sieve
+    paths = {"default": (sieve.default,), "before": sieve.before, "after": sieve.after, "lists": sieve.lists.values()}
+    for key, found in (*paths.items(), ("global_dir", (sieve.global_dir,))):
+        for path in filter(None, found):
+            if not Path(path).is_absolute():
+                yield f"sieve.{key}: must be an absolute path, found {path!r}"
+    if "/" in sieve.domain_script or sieve.domain_script in (".", ".."):
+        yield f"sieve.domain_script: must be the name of a file, found {sieve.domain_script!r}"
+    if sieve.vacation_days_min > sieve.vacation_days_max:
+        yield "sieve.vacation_days_min: must not be above vacation_days_max"
+
+
 def _bad_paths(settings: Settings) -> Iterator[str]:
     if not Path(settings.data_dir).is_absolute():
         yield f"data_dir: must be an absolute path, found {settings.data_dir!r}"
@@ -264,7 +278,7 @@ def _bad_names(settings: Settings) -> Iterator[str]:
 
 
 def _bad_numbers(section: str, values: object) -> Iterator[str]:
-    zero_allowed = {"workers", "password_threads", "octets", "messages", "quota_octets", "quota_messages"}
+    zero_allowed = {"workers", "password_threads", "octets", "messages", "quota_octets", "quota_messages", "trace_days"}
     for field in dataclasses.fields(cast("Any", values)):
         value: object = getattr(values, field.name)
         if isinstance(value, bool) or not isinstance(value, int | float):

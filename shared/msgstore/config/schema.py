@@ -7,6 +7,8 @@ from this module, so a docstring here is what an operator reads.
 from dataclasses import dataclass, field
 from typing import Literal
 
+from msgstore.config.sieving import SieveSettings
+
 __all__ = [
     "AccessSettings",
     "AuthSettings",
@@ -19,6 +21,7 @@ __all__ = [
     "RetentionSettings",
     "RoleName",
     "Settings",
+    "SieveSettings",
     "StoreSettings",
 ]
 
@@ -320,6 +323,7 @@ class Settings:
     auth: AuthSettings = AuthSettings()
     quota: QuotaSettings = QuotaSettings()
     outbound: OutboundSettings = OutboundSettings()
+    sieve: SieveSettings = field(default_factory=SieveSettings)
     retention: RetentionSettings = RetentionSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()

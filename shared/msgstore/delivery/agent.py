@@ -9,6 +9,7 @@ from msgstore.delivery.filter import Filter
 from msgstore.delivery.forwarding import Forwarder
 from msgstore.delivery.incoming import DeliveryCounter, Incoming, Workshop
 from msgstore.delivery.resolve import Resolver
+from msgstore.delivery.sieving import SieveFilter
 from msgstore.delivery.warner import QuotaWarner
 from msgstore.model.address import Address
 from msgstore.model.envelope import Envelope, Recipient
@@ -35,10 +36,18 @@ class Agent:
         hostname: str,
         warner: QuotaWarner | None = None,
         forwarder: Forwarder | None = None,
+        sieve: SieveFilter | None = None,
     ) -> None:
         self._workshop = Workshop(
-            store=store, routing=routing, counter=counter, hostname=hostname, warner=warner, forwarder=forwarder
+            store=store,
+            routing=routing,
+            counter=counter,
+            hostname=hostname,
+            warner=warner,
+            forwarder=forwarder,
+            sieve=sieve,
         )
+        self._sieve = sieve
         self._resolver = resolver
         self._clock = clock
         self._numbers = itertools.count()
@@ -55,6 +64,8 @@ class Agent:
     ) -> Recipient:
         """Resolve one recipient; see the interface."""
         recipient = self._resolver.resolve(forward_path, orcpt=orcpt, notify=notify)
+        if self._sieve is not None and any(self._sieve.may_wait(one.mailbox) for one in recipient.mailboxes):
+            recipient = dataclasses.replace(recipient, may_wait=True)
         if ignores_quota:
             return _without_quota(recipient)
         for one in recipient.mailboxes:
@@ -71,6 +82,14 @@ class Agent:
     ) -> Recipient | None:
         """Resolve one recipient from memory; see the interface."""
         recipient = self._resolver.recall(forward_path, orcpt=orcpt, notify=notify)
+        if recipient is not None and self._sieve is not None:
+            for one in recipient.mailboxes:
+                may_wait = self._sieve.recall_may_wait(one.mailbox)
+                if may_wait is None:
+                    # Its script stands on the disk.
+                    return None
+                if may_wait:
+                    recipient = dataclasses.replace(recipient, may_wait=True)
         if recipient is None or not any(one.quota.is_limited for one in recipient.mailboxes):
             return recipient
         # How full a mailbox is stands on the disk.

@@ -5,23 +5,24 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from msgstore.delivery.arrival import Arrival
+from msgstore.delivery.decisions import Decisions, filed_or_inbox
 from msgstore.delivery.filter import Filter
 from msgstore.delivery.forwarding import Forwarder
 from msgstore.delivery.resolve import Trail, read_trail
+from msgstore.delivery.sieving import SieveFilter
 from msgstore.delivery.warner import QuotaWarner
 from msgstore.mime.trace import TraceFacts, trace_lines
 from msgstore.model.address import Address
 from msgstore.model.envelope import Envelope, Recipient
 from msgstore.model.errors import (
     DiskFull,
-    FolderNotFound,
     MailLoop,
     MsgstoreError,
     OutboundUnavailable,
     StoreCorrupt,
     StoreUnavailable,
 )
-from msgstore.model.folder import INBOX
 from msgstore.model.interfaces import Filing, MessageStore, StagedMessage, Wait
 from msgstore.model.result import OK, DeliveryId, DeliveryResult, Filed, Outcome
 from msgstore.store.quota import check_quota
@@ -54,6 +55,7 @@ class Workshop:
     hostname: str
     warner: QuotaWarner | None = None
     forwarder: Forwarder | None = None
+    sieve: SieveFilter | None = None
 
 
 class Incoming:
@@ -68,6 +70,7 @@ class Incoming:
         self._sent_on: dict[tuple[Address, ...], Exception | None] = {}
         """What became of each list of addresses elsewhere: one that is named twice gets the message once."""
 
+        self._decisions = Decisions(workshop.store)
         self._told: BaseException | None = None
         self.delivery_ids: tuple[str, ...] = tuple(
             f"{transaction}.{index}" for index in range(1, len(envelope.recipients) + 1)
@@ -110,6 +113,7 @@ class Incoming:
                 if report is not None:
                     report(result)
         finally:
+            self._decisions.close()
             self.abort()
         return tuple(results)
 
@@ -157,14 +161,33 @@ class Incoming:
         if trail.has_visited(recipient):
             raise MailLoop(f"the message was delivered to {recipient.forward_path} before")
         if recipient.forward is None:
-            return self._decided(recipient, header)
-        plan = [filing for one in recipient.forward.local for filing in self._decided(one, header)]
-        # Last, and before anything is filed: a message that cannot be sent on lies nowhere.
-        if recipient.forward.remote:
-            self._send_on(index, recipient.forward.remote)
-        return plan
+            plan = self._decided(index, recipient, header)
+        else:
+            plan = [filing for one in recipient.forward.local for filing in self._decided(index, one, header)]
+            # Last, and before anything is filed: a message that cannot be sent on lies nowhere.
+            if recipient.forward.remote:
+                self._send_on(index, recipient.forward.remote)
+        # What scripts file goes behind what is filed without them.
+        return [*plan, *self._decisions.send(index)] if index in self._decisions else plan
 
-    def _decided(self, recipient: Recipient, header: bytes) -> Sequence[Filing]:
+    def _decided(self, index: int, recipient: Recipient, header: bytes) -> Sequence[Filing]:
+        sieve, staged = self._workshop.sieve, self._staged
+        if sieve is not None and staged is not None:
+            whole = self._envelope.recipients[index]
+            decision = sieve.decide(
+                Arrival(
+                    envelope=self._envelope,
+                    recipient=recipient,
+                    staged=staged,
+                    trace=self._trace_lines,
+                    delivery_id=self.delivery_ids[index],
+                    is_alone=whole.forward is None or (len(whole.forward.local) == 1 and not whole.forward.remote),
+                )
+            )
+            if decision is not None:
+                self._decisions.add(index, decision)
+                self._require_room(recipient, decision.messages)
+                return ()
         return self._with_room(recipient, self._workshop.routing.decide(self._envelope, recipient, header))
 
     def _send_on(self, index: int, targets: tuple[Address, ...]) -> None:
@@ -206,9 +229,12 @@ class Incoming:
 
     def _with_room(self, recipient: Recipient, plan: Sequence[Filing]) -> Sequence[Filing]:
         """Give the plan back where the mailbox has room for it; RCPT knew only what the peer declared."""
-        if plan and self._staged is not None:
-            check_quota(self._workshop.store, recipient, self._staged.octets * len(plan), len(plan))
+        self._require_room(recipient, len(plan))
         return plan
+
+    def _require_room(self, recipient: Recipient, messages: int) -> None:
+        if messages and self._staged is not None:
+            check_quota(self._workshop.store, recipient, self._staged.octets * messages, messages)
 
     def _file(
         self, staged: StagedMessage, plans: Sequence[Sequence[Filing] | Exception]
@@ -222,16 +248,20 @@ class Incoming:
             filed: list[Filed] = []
             trouble: Exception | None = None
             for filing in plan:
-                answer = yield from _next_answer(answers)
-                if isinstance(answer, FolderNotFound) and not filing.folder.is_inbox:
-                    # The folder went away between decision and filing; the mail must not.
-                    inbox = Filing(mailbox=filing.mailbox, folder=INBOX, internal_date=filing.internal_date)
-                    answer = yield from _next_answer(self._answers(staged, [inbox]))
+                answer = yield from filed_or_inbox(filing, staged, self._answers, answers)
                 if isinstance(answer, Exception):
                     trouble = answer
                 else:
                     filed.append(answer)
+            if trouble is None and index in self._decisions:
+                trouble = yield from self._ended(index, filed)
             yield self._stored(index, tuple(filed)) if trouble is None else self._failed(index, trouble)
+
+    def _ended(self, index: int, filed: list[Filed]) -> Generator[Wait, None, Exception | None]:
+        try:
+            return (yield from self._decisions.end(index, filed, self._answers))
+        except Exception as error:  # noqa: BLE001
+            return error
 
     def _answers(self, staged: StagedMessage, filings: Sequence[Filing]) -> Iterator[Filed | Exception | Wait]:
         """Give the store's answer to each filing; an error that ends the store's run answers all that are left."""
@@ -246,12 +276,16 @@ class Incoming:
                 yield error
 
     def _stored(self, index: int, filed: tuple[Filed, ...]) -> DeliveryResult:
+        forward = self._envelope.recipients[index].forward
+        is_discarded = self._decisions.is_discarded(index) and (forward is None or not forward.remote)
+        outcome = Outcome.STORED if filed else Outcome.DISCARDED if is_discarded else Outcome.REDIRECTED
         return DeliveryResult(
             forward_path=self._envelope.recipients[index].forward_path,
-            outcome=Outcome.STORED if filed else Outcome.REDIRECTED,
+            outcome=outcome,
             reply_code=250,
             status=OK,
-            text="Saved" if filed else "Sent on",
+            # What is discarded is discarded silently. RFC 5228 §4.4.
+            text="Sent on" if outcome is Outcome.REDIRECTED else "Saved",
             delivery_id=DeliveryId(self.delivery_ids[index]),
             filed=filed,
         )
@@ -290,6 +324,7 @@ class Incoming:
             forward_path=str(recipient.forward_path),
             reverse_path=str(self._envelope.reverse_path or "<>"),
             folder=",".join(str(place.folder) for place in result.filed) or None,
+            sieve=self._decisions.names(index),
             octets=octets,
             seconds=round(seconds, 6),
             status=str(result.status),
@@ -315,10 +350,3 @@ class Incoming:
                 at_seconds=envelope.received_at,
             )
         )
-
-
-def _next_answer(answers: Iterator[Filed | Exception | Wait]) -> Generator[Wait, None, Filed | Exception]:
-    """Pass waits on until the next answer comes."""
-    while isinstance(answer := next(answers), Wait):
-        yield answer
-    return answer

@@ -81,6 +81,9 @@ class Recipient:
     forward: "Forward | None" = None
     """Where the mail goes instead; None for the mailbox."""
 
+    may_wait: bool = False
+    """Whether a script of the mailbox may have to wait for more than the disk, as for a server it sends mail to."""
+
     @property
     def mailboxes(self) -> "tuple[Recipient, ...]":
         """The recipients whose mailboxes get the message here: this one, or those of its forward."""

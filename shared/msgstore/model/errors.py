@@ -102,7 +102,7 @@ class MsgstoreError(Exception):
     status: EnhancedStatus = EnhancedStatus(4, 3, 0)
     """Enhanced status of RFC 3463."""
 
-    reply_text: ClassVar[str] = "Temporary internal error"
+    reply_text: str = "Temporary internal error"
     """Text that may be shown to a remote peer."""
 
     rpc_code: ClassVar[str] = "INTERNAL"

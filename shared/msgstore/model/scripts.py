@@ -4,16 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from msgstore.model.errors import StoreError
+from msgstore.model.errors import MsgstoreError, StoreError
 from msgstore.model.result import EnhancedStatus
 
 __all__ = [
     "InvalidScriptName",
+    "RefusedByScript",
     "ScriptExists",
     "ScriptInfo",
     "ScriptIsActive",
     "ScriptNotFound",
     "ScriptShelf",
+    "ScriptUnreadable",
     "StoredScript",
 ]
 
@@ -44,6 +46,23 @@ class InvalidScriptName(StoreError):
 
     status = EnhancedStatus(4, 2, 0)
     rpc_code = "INVALID_NAME"
+
+
+class ScriptUnreadable(StoreError):
+    """A script is there and cannot be read now; mail for its user waits."""
+
+    status = EnhancedStatus(4, 2, 0)
+
+
+class RefusedByScript(MsgstoreError):
+    """A script refuses the message; ``text`` is for the peer, its lines separated by LF. RFC 5429."""
+
+    reply_code = 550
+    status = EnhancedStatus(5, 7, 1)
+
+    def __init__(self, text: str) -> None:
+        super().__init__("refused by a script")
+        self.reply_text = text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,240 @@
+"""Running scripts over a message: those of the site, and that of the user or of the domain."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, tzinfo
+from typing import Final
+
+from msgstore.config.sieving import SieveSettings
+from msgstore.delivery.acting import Actor, Decision
+from msgstore.delivery.answers import Answers, Folders, environment_of, scan_of
+from msgstore.delivery.arrival import Arrival
+from msgstore.delivery.filter import Filter
+from msgstore.delivery.history import History, Run
+from msgstore.delivery.programs import Programs, Scripts, SiteScripts, active_script, may_wait, sieve_engine
+from msgstore.delivery.sending import Sender
+from msgstore.delivery.userlog import UserLog
+from msgstore.model.address import MailboxId
+from msgstore.model.interfaces import Clock, Filing, MessageStore
+from msgstore.model.scripts import ScriptUnreadable, StoredScript
+from msgstore.sieve import Context, Envelope, InvalidScript, Message, Owner, ScriptFailed, Verdict, evaluate
+from msgstore.telemetry.log import logger
+
+__all__ = ["SIEVE_EVENTS", "SieveCounter", "SieveFilter"]
+
+log = logger(__name__)
+
+SieveCounter = Callable[[str], None]
+"""Takes one of :data:`SIEVE_EVENTS`."""
+
+_EVENTS: Final = {
+    "keep": "sieve_filed",
+    "fileinto": "sieve_filed",
+    "discard": "sieve_discarded",
+    "reject": "sieve_rejected",
+    "ereject": "sieve_rejected",
+    "redirect": "sieve_redirected",
+    "vacate": "sieve_vacation",
+    "notify": "sieve_notified",
+    "report": "sieve_reported",
+}
+SIEVE_EVENTS: Final = (*dict.fromkeys(_EVENTS.values()), "sieve_error")
+
+_REMEMBERED_MAILBOXES: Final = 65_536
+
+
+class SieveFilter:
+    """Decides by scripts where there are any; safe in every thread.
+
+    ``routing`` says where mail goes that no script files.  ``scripts_of`` gives the scripts of a mailbox, cheaply and
+    without a look at them.
+    """
+
+    def __init__(
+        self,
+        settings: SieveSettings,
+        *,
+        store: MessageStore,
+        scripts_of: Callable[[MailboxId], Scripts],
+        site: SiteScripts,
+        history: History,
+        sender: Sender,
+        routing: Filter,
+        count: SieveCounter,
+        clock: Clock,
+        hostname: str,
+        separator: str = "+",
+    ) -> None:
+        self._settings: Final = settings
+        self._store = store
+        self._scripts_of = scripts_of
+        self._site = site
+        self._history = history
+        self._routing = routing
+        self._count = count
+        self._clock = clock
+        self._hostname = hostname
+        self._separator = separator
+        self._programs = Programs(sieve_engine(settings), limit=settings.programs)
+        self._actor = Actor(
+            sender, creates_folders=settings.missing_folder == "create", reject_text=settings.reject_text
+        )
+        self._user_log = UserLog(store.control_directory, limit_octets=settings.user_log_octets)
+        self._guard = threading.Lock()
+        self._waiting: OrderedDict[MailboxId, bool] = OrderedDict()
+
+    def may_wait(self, mailbox: MailboxId) -> bool:
+        """Whether the scripts for this mailbox may wait for more than the disk, as far as it can be found out now."""
+        known = self.recall_may_wait(mailbox)
+        if known is None:
+            try:
+                known = self._remember(mailbox, self._scripts(mailbox, self._scripts_of(mailbox)))
+            except ScriptUnreadable:
+                # The message will be told.
+                return False
+        return known
+
+    def recall_may_wait(self, mailbox: MailboxId) -> bool | None:
+        """Give the answer from memory; None where there is none."""
+        return self._waiting.get(mailbox)
+
+    def decide(self, arrival: Arrival) -> Decision | None:
+        """Run the scripts and say what becomes of the message; None where there is no script.
+
+        The decision has to be closed.
+
+        Raises:
+            ScriptUnreadable: a script is there and cannot be read now.
+            StoreError: a question cannot be answered now.
+        """
+        mailbox = arrival.recipient.mailbox
+        shelf = self._scripts_of(mailbox)
+        scripts = self._scripts(mailbox, shelf)
+        self._remember(mailbox, scripts)
+        if not scripts:
+            return None
+        run = self._history.run(mailbox)
+        try:
+            return self._decided(arrival, scripts, shelf, run)
+        except BaseException:
+            run.close()
+            raise
+
+    def _scripts(self, mailbox: MailboxId, shelf: Scripts) -> tuple[StoredScript, ...]:
+        own = active_script(shelf) or self._site.default(mailbox.domain)
+        return (*self._site.before, *(() if own is None else (own,)), *self._site.after)
+
+    def _remember(self, mailbox: MailboxId, scripts: Iterable[StoredScript]) -> bool:
+        found = may_wait(map(self._programs.compiled, scripts))
+        if self._waiting.get(mailbox) != found:
+            with self._guard:
+                self._waiting[mailbox] = found
+                if len(self._waiting) > _REMEMBERED_MAILBOXES:
+                    self._waiting.popitem(last=False)
+        return found
+
+    def _decided(self, arrival: Arrival, scripts: tuple[StoredScript, ...], shelf: Scripts, run: Run) -> Decision:
+        folders = Folders(self._store, arrival.recipient.mailbox)
+        answers = Answers(
+            folders=folders,
+            run=run,
+            programs=self._programs,
+            scripts=shelf,
+            site=self._site,
+            now=self._clock.time,
+        )
+        verdict = self._verdict(arrival, scripts, answers)
+        decision = self._actor.decide(
+            verdict,
+            arrival,
+            run,
+            keep=self._place(arrival),
+            folders=folders,
+            note=lambda text, line: self._tell(arrival, text if not line else f"line {line}: {text}"),
+        )
+        for note in verdict.notes:
+            log.debug("sieve.note", delivery_id=arrival.delivery_id, text=note)
+        for name in decision.actions:
+            self._count(_EVENTS.get(name, "sieve_filed"))
+        if decision.error is not None:
+            self._count("sieve_error")
+        return decision
+
+    def _verdict(self, arrival: Arrival, scripts: tuple[StoredScript, ...], answers: Answers) -> Verdict:
+        engine = self._programs.engine
+        context = self._context(arrival)
+        verdict = engine.verdict(context)
+        for script in scripts:
+            program = self._programs.compiled(script)
+            if isinstance(program, InvalidScript):
+                self._tell_broken(arrival, script.name, str(program), line=_line_of(program))
+                return engine.verdict(context)
+            verdict = evaluate(engine, program, context.child(), answers)
+            if verdict.error is not None:
+                self._tell_failed(arrival, verdict.error)
+            if not verdict.keeps:
+                break
+        return verdict
+
+    def _context(self, arrival: Arrival) -> Context:
+        envelope, recipient, settings = arrival.envelope, arrival.recipient, self._settings
+        sealed = envelope.encryption is not None and envelope.encryption.encrypted
+        reverse_path = "" if envelope.reverse_path is None else str(envelope.reverse_path)
+        deadline = self._clock.monotonic() + settings.run_seconds
+        return Context(
+            Message(arrival.header, arrival.body, octets=arrival.octets, sealed=sealed),
+            envelope=Envelope(
+                reverse_path=reverse_path,
+                forward_path=str(recipient.forward_path),
+                orcpt=recipient.orcpt,
+                notify=",".join(recipient.notify) or None,
+                ret=envelope.ret,
+                envid=envelope.envid,
+            ),
+            owner=Owner(address=str(recipient.mailbox), separator=self._separator),
+            scan=scan_of(envelope.spam, full_score=settings.spam_score),
+            environment=environment_of(envelope, hostname=self._hostname, full_score=settings.spam_score),
+            limits=self._programs.engine.limits,
+            now=self._clock.time(),
+            zone=_local_zone(),
+            expired=lambda: self._clock.monotonic() > deadline,
+        )
+
+    def _place(self, arrival: Arrival) -> Filing:
+        (place,) = self._routing.decide(arrival.envelope, arrival.recipient, arrival.header_block)
+        return place
+
+    def _tell_broken(self, arrival: Arrival, script: str, why: str, *, line: int) -> None:
+        log.warning(
+            "sieve.script_broken",
+            delivery_id=arrival.delivery_id,
+            mailbox=str(arrival.recipient.mailbox),
+            script=script,
+            line=line,
+            why=why,
+        )
+        self._count("sieve_error")
+        self._tell(arrival, f"{why}: the message is kept as if there were no script")
+
+    def _tell_failed(self, arrival: Arrival, error: ScriptFailed) -> None:
+        log.warning(
+            "sieve.script_failed",
+            delivery_id=arrival.delivery_id,
+            mailbox=str(arrival.recipient.mailbox),
+            script=error.script,
+            line=error.line,
+            why=error.text,
+        )
+        self._tell(arrival, f"script {error.script or '-'}, line {error.line}: {error.text}: the message is kept")
+
+    def _tell(self, arrival: Arrival, text: str) -> None:
+        self._user_log.tell(arrival.recipient.mailbox, arrival.delivery_id, text, at_seconds=self._clock.time())
+
+
+def _line_of(error: InvalidScript) -> int:
+    return next((one.line for one in error.diagnostics), 0)
+
+
+def _local_zone() -> tzinfo:
+    return datetime.now().astimezone().tzinfo or UTC
