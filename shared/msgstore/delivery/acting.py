@@ -96,6 +96,11 @@ class Decision:
         """Note what is to be sent."""
         self._sendings.append(sending)
 
+    @property
+    def has_sendings(self) -> bool:
+        """Whether anything is to be sent."""
+        return bool(self._sendings)
+
     def add_mark(self, mark: Mark) -> None:
         """Note what is to be remembered at the end."""
         self._marks.append(mark)
@@ -160,6 +165,8 @@ class Actor:
             decision.error, decision.script = verdict.error.text, verdict.error.script
         for action in verdict.actions:
             self._act(action, decision, arrival, filer)
+        if decision.has_sendings:
+            folders.require()
         for seen in verdict.seen:
             decision.add_mark(duplicate_mark(seen.handle, seen.unique_id, seen.seconds, seen.last))
         return decision

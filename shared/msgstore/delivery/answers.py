@@ -28,6 +28,10 @@ class Folders:
         self._store = store
         self._mailbox = mailbox
 
+    def require(self) -> None:
+        """Make the mailbox if it is not there: what is remembered of a reply stands in it."""
+        self._tree()
+
     def exists(self, folder: FolderName) -> bool:
         """Whether mail can be filed into the folder.
 
