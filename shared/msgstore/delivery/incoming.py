@@ -172,7 +172,8 @@ class Incoming:
 
     def _decided(self, index: int, recipient: Recipient, header: bytes) -> Sequence[Filing]:
         sieve, staged = self._workshop.sieve, self._staged
-        if sieve is not None and staged is not None:
+        chosen = None if sieve is None else sieve.find(recipient.mailbox)
+        if sieve is not None and staged is not None and chosen is not None:
             whole = self._envelope.recipients[index]
             decision = sieve.decide(
                 Arrival(
@@ -182,12 +183,12 @@ class Incoming:
                     trace=self._trace_lines,
                     delivery_id=self.delivery_ids[index],
                     is_alone=whole.forward is None or (len(whole.forward.local) == 1 and not whole.forward.remote),
-                )
+                ),
+                chosen,
             )
-            if decision is not None:
-                self._decisions.add(index, decision)
-                self._require_room(recipient, decision.messages)
-                return ()
+            self._decisions.add(index, decision)
+            self._require_room(recipient, decision.messages)
+            return ()
         return self._with_room(recipient, self._workshop.routing.decide(self._envelope, recipient, header))
 
     def _send_on(self, index: int, targets: tuple[Address, ...]) -> None:

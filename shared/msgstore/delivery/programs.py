@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Final, Protocol
 
@@ -16,7 +16,7 @@ from msgstore.sieve import Engine, InvalidScript, Limits, Program, default_engin
 from msgstore.sieve.values import Bound
 from msgstore.telemetry.log import logger
 
-__all__ = ["NoScripts", "Programs", "Scripts", "SiteScripts", "active_script", "may_wait", "sieve_engine"]
+__all__ = ["NoScripts", "Programs", "Scripts", "SiteScripts", "active_script", "sieve_engine"]
 
 log = logger(__name__)
 
@@ -69,31 +69,36 @@ class Programs:
         self.engine: Final = engine
         self._limit = limit
         self._guard = threading.Lock()
-        self._known: OrderedDict[tuple[bytes, str], Program | InvalidScript] = OrderedDict()
+        self._known: OrderedDict[tuple[bytes, str], tuple[Program | InvalidScript, bool]] = OrderedDict()
 
     def compiled(self, script: StoredScript) -> Program | InvalidScript:
         """Give the program, or what is wrong with the script."""
+        return self._compiled(script)[0]
+
+    def compiled_all(self, scripts: Sequence[StoredScript]) -> tuple[tuple[Program | InvalidScript, ...], bool]:
+        """Give the programs, and whether running them may wait for more than the disk."""
+        found = [self._compiled(script) for script in scripts]
+        return tuple(program for program, _ in found), any(waits for _, waits in found)
+
+    def _compiled(self, script: StoredScript) -> tuple[Program | InvalidScript, bool]:
         key = (sha256(script.content).digest(), script.name)
         with self._guard:
-            found = self._known.get(key)
-            if found is not None:
+            known = self._known.get(key)
+            if known is not None:
                 self._known.move_to_end(key)
-                return found
+                return known
+        found: Program | InvalidScript
         try:
             found = self.engine.compile(script.content, name=script.name)
         except InvalidScript as error:
             # Without its frames, which would hold the script and the compiler for as long as it is remembered.
             found = error.with_traceback(None)
+        made = (found, isinstance(found, Program) and _has_waiting(found.code))
         with self._guard:
-            self._known[key] = found
+            self._known[key] = made
             if len(self._known) > self._limit:
                 self._known.popitem(last=False)
-        return found
-
-
-def may_wait(programs: Iterable[Program | InvalidScript]) -> bool:
-    """Whether running one of these may wait for more than the disk."""
-    return any(isinstance(one, Program) and _has_waiting(one.code) for one in programs)
+        return made
 
 
 def _has_waiting(code: Sequence[Bound]) -> bool:
@@ -120,6 +125,11 @@ class SiteScripts:
         self._monotonic = monotonic
         self._guard = threading.Lock()
         self._files: OrderedDict[tuple[str, ...], _File] = OrderedDict()
+
+    @property
+    def runs_for_everybody(self) -> bool:
+        """Whether there are scripts for users who have neither one of their own nor a default one."""
+        return bool(self._settings.before or self._settings.after)
 
     @property
     def before(self) -> tuple[StoredScript, ...]:

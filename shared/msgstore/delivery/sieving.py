@@ -2,9 +2,9 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgstore.config.sieving import SieveSettings
 from msgstore.delivery.acting import Actor, Decision
@@ -12,16 +12,27 @@ from msgstore.delivery.answers import Answers, Folders, environment_of, scan_of
 from msgstore.delivery.arrival import Arrival
 from msgstore.delivery.filter import Filter
 from msgstore.delivery.history import History, Run
-from msgstore.delivery.programs import Programs, Scripts, SiteScripts, active_script, may_wait, sieve_engine
+from msgstore.delivery.programs import Programs, Scripts, SiteScripts, active_script, sieve_engine
 from msgstore.delivery.sending import Sender
 from msgstore.delivery.userlog import UserLog
 from msgstore.model.address import MailboxId
 from msgstore.model.interfaces import Clock, Filing, MessageStore
 from msgstore.model.scripts import ScriptUnreadable, StoredScript
-from msgstore.sieve import Context, Envelope, InvalidScript, Message, Owner, ScriptFailed, Verdict, evaluate
+from msgstore.sieve import (
+    Context,
+    Envelope,
+    InvalidScript,
+    Level,
+    Message,
+    Owner,
+    Program,
+    ScriptFailed,
+    Verdict,
+    evaluate,
+)
 from msgstore.telemetry.log import logger
 
-__all__ = ["SIEVE_EVENTS", "SieveCounter", "SieveFilter"]
+__all__ = ["SIEVE_EVENTS", "Chosen", "SieveCounter", "SieveFilter"]
 
 log = logger(__name__)
 
@@ -42,6 +53,13 @@ _EVENTS: Final = {
 SIEVE_EVENTS: Final = (*dict.fromkeys(_EVENTS.values()), "sieve_error")
 
 _REMEMBERED_MAILBOXES: Final = 65_536
+
+
+class Chosen(NamedTuple):
+    """What is to be run for a mailbox."""
+
+    shelf: Scripts
+    programs: tuple[Program | InvalidScript, ...]
 
 
 class SieveFilter:
@@ -89,62 +107,70 @@ class SieveFilter:
         known = self.recall_may_wait(mailbox)
         if known is None:
             try:
-                known = self._remember(mailbox, self._scripts(mailbox, self._scripts_of(mailbox)))
+                scripts = self._scripts(mailbox, self._scripts_of(mailbox))
             except ScriptUnreadable:
                 # The message will be told.
                 return False
+            known = self._programs.compiled_all(scripts)[1]
+            self._remember(mailbox, waits=known)
         return known
 
     def recall_may_wait(self, mailbox: MailboxId) -> bool | None:
         """Give the answer from memory; None where there is none."""
         return self._waiting.get(mailbox)
 
-    def decide(self, arrival: Arrival) -> Decision | None:
-        """Run the scripts and say what becomes of the message; None where there is no script.
-
-        The decision has to be closed.
+    def find(self, mailbox: MailboxId) -> Chosen | None:
+        """Give the scripts for a mailbox; None where there are none, which is what most messages ask.
 
         Raises:
             ScriptUnreadable: a script is there and cannot be read now.
-            StoreError: a question cannot be answered now.
         """
-        mailbox = arrival.recipient.mailbox
         shelf = self._scripts_of(mailbox)
         scripts = self._scripts(mailbox, shelf)
-        self._remember(mailbox, scripts)
         if not scripts:
+            self._remember(mailbox, waits=False)
             return None
-        run = self._history.run(mailbox)
+        programs, waits = self._programs.compiled_all(scripts)
+        self._remember(mailbox, waits=waits)
+        return Chosen(shelf, programs)
+
+    def decide(self, arrival: Arrival, chosen: Chosen) -> Decision:
+        """Run what :meth:`find` gave and say what becomes of the message; the decision has to be closed.
+
+        Raises:
+            StoreError: a question cannot be answered now.
+        """
+        run = self._history.run(arrival.recipient.mailbox)
         try:
-            return self._decided(arrival, scripts, shelf, run)
+            return self._decided(arrival, chosen, run)
         except BaseException:
             run.close()
             raise
 
     def _scripts(self, mailbox: MailboxId, shelf: Scripts) -> tuple[StoredScript, ...]:
         own = active_script(shelf) or self._site.default(mailbox.domain)
+        if own is None and not self._site.runs_for_everybody:
+            return ()
         return (*self._site.before, *(() if own is None else (own,)), *self._site.after)
 
-    def _remember(self, mailbox: MailboxId, scripts: Iterable[StoredScript]) -> bool:
-        found = may_wait(map(self._programs.compiled, scripts))
-        if self._waiting.get(mailbox) != found:
+    def _remember(self, mailbox: MailboxId, *, waits: bool) -> None:
+        if self._waiting.get(mailbox) is not waits:
             with self._guard:
-                self._waiting[mailbox] = found
+                self._waiting[mailbox] = waits
                 if len(self._waiting) > _REMEMBERED_MAILBOXES:
                     self._waiting.popitem(last=False)
-        return found
 
-    def _decided(self, arrival: Arrival, scripts: tuple[StoredScript, ...], shelf: Scripts, run: Run) -> Decision:
+    def _decided(self, arrival: Arrival, chosen: Chosen, run: Run) -> Decision:
         folders = Folders(self._store, arrival.recipient.mailbox)
         answers = Answers(
             folders=folders,
             run=run,
             programs=self._programs,
-            scripts=shelf,
+            scripts=chosen.shelf,
             site=self._site,
             now=self._clock.time,
         )
-        verdict = self._verdict(arrival, scripts, answers)
+        verdict = self._verdict(arrival, chosen.programs, answers)
         decision = self._actor.decide(
             verdict,
             arrival,
@@ -161,14 +187,13 @@ class SieveFilter:
             self._count("sieve_error")
         return decision
 
-    def _verdict(self, arrival: Arrival, scripts: tuple[StoredScript, ...], answers: Answers) -> Verdict:
+    def _verdict(self, arrival: Arrival, programs: tuple[Program | InvalidScript, ...], answers: Answers) -> Verdict:
         engine = self._programs.engine
         context = self._context(arrival)
         verdict = engine.verdict(context)
-        for script in scripts:
-            program = self._programs.compiled(script)
+        for program in programs:
             if isinstance(program, InvalidScript):
-                self._tell_broken(arrival, script.name, str(program), line=_line_of(program))
+                self._tell_broken(arrival, program)
                 return engine.verdict(context)
             verdict = evaluate(engine, program, context.child(), answers)
             if verdict.error is not None:
@@ -205,17 +230,17 @@ class SieveFilter:
         (place,) = self._routing.decide(arrival.envelope, arrival.recipient, arrival.header_block)
         return place
 
-    def _tell_broken(self, arrival: Arrival, script: str, why: str, *, line: int) -> None:
+    def _tell_broken(self, arrival: Arrival, error: InvalidScript) -> None:
         log.warning(
             "sieve.script_broken",
             delivery_id=arrival.delivery_id,
             mailbox=str(arrival.recipient.mailbox),
-            script=script,
-            line=line,
-            why=why,
+            script=error.name,
+            line=next((one.line for one in error.diagnostics if one.level is Level.ERROR), 0),
+            why=str(error),
         )
         self._count("sieve_error")
-        self._tell(arrival, f"{why}: the message is kept as if there were no script")
+        self._tell(arrival, f"{error}: the message is kept as if there were no script")
 
     def _tell_failed(self, arrival: Arrival, error: ScriptFailed) -> None:
         log.warning(
@@ -230,10 +255,6 @@ class SieveFilter:
 
     def _tell(self, arrival: Arrival, text: str) -> None:
         self._user_log.tell(arrival.recipient.mailbox, arrival.delivery_id, text, at_seconds=self._clock.time())
-
-
-def _line_of(error: InvalidScript) -> int:
-    return next((one.line for one in error.diagnostics), 0)
 
 
 def _local_zone() -> tzinfo:
