@@ -23,6 +23,7 @@ from msgstore.delivery.resolve import Resolver
 from msgstore.delivery.rewriting import Rewriter
 from msgstore.delivery.sending import Sender
 from msgstore.delivery.sieving import SIEVE_EVENTS, SieveFilter
+from msgstore.delivery.traces import TRACES_NAME, Traces
 from msgstore.delivery.warner import QuotaWarner
 from msgstore.model.address import MailboxId
 from msgstore.model.errors import ConfigError, DirectoryUnavailable
@@ -45,6 +46,7 @@ __all__ = [
     "build_delivery",
     "build_outbound",
     "build_store",
+    "build_traces",
     "host_name",
     "require_data_dir",
 ]
@@ -79,6 +81,7 @@ class DeliveryParts:
     agent: DeliveryAgent
     store: MessageStore
     history: History
+    traces: Traces
     directory: Directory
     metrics: Metrics
     events: DeliveryEvents
@@ -89,6 +92,7 @@ class DeliveryParts:
 
     def close(self) -> None:
         """Give back descriptors and files."""
+        self.traces.close()
         self.history.close()
         self.store.close()
 
@@ -101,6 +105,7 @@ class AccessParts:
     store: MessageStore
     agent: DeliveryAgent
     history: History
+    traces: Traces
     requests: RequestLog
     directory: Directory
     metrics: Metrics
@@ -113,6 +118,7 @@ class AccessParts:
     def close(self) -> None:
         """Give back descriptors and files."""
         self.requests.close()
+        self.traces.close()
         self.history.close()
         self.store.close()
 
@@ -167,11 +173,12 @@ def build_delivery(settings: Settings) -> DeliveryParts:
     store = build_store(settings, directory)
     metrics = Metrics(service="lmtpd")
     metrics.set_domains(directory.domains.names())
-    history = History(store.control_directory, clock=CLOCK)
+    history, traces = History(store.control_directory, clock=CLOCK), build_traces(settings)
     return DeliveryParts(
-        agent=_build_agent(settings, directory, store, history=history, metrics=metrics),
+        agent=_build_agent(settings, directory, store, history=history, traces=traces, metrics=metrics),
         store=store,
         history=history,
+        traces=traces,
         directory=directory,
         metrics=metrics,
         events=DeliveryEvents(metrics),
@@ -193,13 +200,14 @@ def build_access(settings: Settings) -> AccessParts:
         directory, Throttle(limits, CLOCK), profile=PROFILES[settings.auth.hash_profile], counter=metrics
     )
     store = build_store(settings, directory)
-    history = History(store.control_directory, clock=CLOCK)
+    history, traces = History(store.control_directory, clock=CLOCK), build_traces(settings)
     remembers_on_disk = settings.store.backend != "memory"
     return AccessParts(
         auth=auth,
         store=store,
-        agent=_build_agent(settings, directory, store, history=history, metrics=metrics),
+        agent=_build_agent(settings, directory, store, history=history, traces=traces, metrics=metrics),
         history=history,
+        traces=traces,
         requests=RequestLog(
             os.path.join(settings.data_dir, REQUESTS_FILE) if remembers_on_disk else ":memory:",  # noqa: PTH118
             clock=CLOCK,
@@ -211,7 +219,7 @@ def build_access(settings: Settings) -> AccessParts:
 
 
 def _build_agent(
-    settings: Settings, directory: Directory, store: MessageStore, *, history: History, metrics: Metrics
+    settings: Settings, directory: Directory, store: MessageStore, *, history: History, traces: Traces, metrics: Metrics
 ) -> DeliveryAgent:
     rewriter = Rewriter(settings.outbound, clock=CLOCK)
     metrics.declare_events(SEND_EVENTS)
@@ -240,6 +248,7 @@ def _build_agent(
             clock=CLOCK,
             hostname=host_name(settings),
             separator=settings.auth.detail_separator,
+            traces=traces if settings.sieve.trace_days else None,
         )
     return Agent(
         store=store,
@@ -251,6 +260,15 @@ def _build_agent(
         warner=QuotaWarner(store, percents=settings.quota.warn_percent, clock=CLOCK, hostname=host_name(settings)),
         forwarder=forwarder,
         sieve=sieve,
+    )
+
+
+def build_traces(settings: Settings) -> Traces:
+    """Open what scripts decided over which message; there is something in it where ``trace_days`` of it is set."""
+    return Traces(
+        os.path.join(settings.data_dir, TRACES_NAME),  # noqa: PTH118
+        days=settings.sieve.trace_days,
+        clock=CLOCK,
     )
 
 

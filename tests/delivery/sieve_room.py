@@ -17,6 +17,7 @@ from msgstore.delivery.resolve import Resolver
 from msgstore.delivery.rewriting import Rewriter
 from msgstore.delivery.sending import Sender
 from msgstore.delivery.sieving import SieveFilter
+from msgstore.delivery.traces import Traces
 from msgstore.delivery.userlog import FILE_NAME
 from msgstore.model.address import MailboxId, parse_address
 from msgstore.model.envelope import BodyType, ClientIdentity, Envelope, SpamVerdict
@@ -113,6 +114,7 @@ class Room:
             is_hosted=directory.domains.is_hosted,
             rewriter=rewriter,
         )
+        self.traces = Traces(str(root / ".traces"), days=loaded.sieve.trace_days, clock=self.clock)
         site = SiteScripts(loaded.sieve, str(root), monotonic=lambda: float("inf"))
         routing = DetailFilter(self.store)
         self.sieve = SieveFilter(
@@ -135,6 +137,7 @@ class Room:
             count=self.counted.count_event,
             clock=self.clock,
             hostname="store.example.com",
+            traces=self.traces if loaded.sieve.trace_days else None,
         )
         self.agent = Agent(
             store=self.store,
@@ -196,6 +199,7 @@ class Room:
         return file.read_text() if file.exists() else ""
 
     def close(self) -> None:
+        self.traces.close()
         self.history.close()
         self.store.close()
 

@@ -14,6 +14,7 @@ from msgstore.delivery.filter import Filter
 from msgstore.delivery.history import History, Run
 from msgstore.delivery.programs import Programs, Scripts, SiteScripts, active_script, sieve_engine
 from msgstore.delivery.sending import Sender
+from msgstore.delivery.traces import DeliveryTrace, Traces
 from msgstore.delivery.userlog import UserLog
 from msgstore.model.address import MailboxId
 from msgstore.model.interfaces import Clock, Filing, MessageStore
@@ -83,6 +84,7 @@ class SieveFilter:
         clock: Clock,
         hostname: str,
         separator: str = "+",
+        traces: Traces | None = None,
     ) -> None:
         self._settings: Final = settings
         self._store = store
@@ -94,6 +96,7 @@ class SieveFilter:
         self._clock = clock
         self._hostname = hostname
         self._separator = separator
+        self._traces = traces
         self._programs = Programs(sieve_engine(settings), limit=settings.programs)
         self._actor = Actor(
             sender, creates_folders=settings.missing_folder == "create", reject_text=settings.reject_text
@@ -185,6 +188,17 @@ class SieveFilter:
             self._count(_EVENTS.get(name, "sieve_filed"))
         if decision.error is not None:
             self._count("sieve_error")
+        if self._traces is not None:
+            self._traces.add(
+                DeliveryTrace(
+                    delivery_id=arrival.delivery_id,
+                    mailbox=str(arrival.recipient.mailbox),
+                    at_seconds=self._clock.time(),
+                    actions=tuple(decision.actions),
+                    error=decision.error,
+                    steps=verdict.trace,
+                )
+            )
         return decision
 
     def _verdict(self, arrival: Arrival, programs: tuple[Program | InvalidScript, ...], answers: Answers) -> Verdict:
@@ -223,6 +237,7 @@ class SieveFilter:
             limits=self._programs.engine.limits,
             now=self._clock.time(),
             zone=_local_zone(),
+            trace=self._traces is not None,
             expired=lambda: self._clock.monotonic() > deadline,
         )
 
