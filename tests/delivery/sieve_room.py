@@ -104,6 +104,7 @@ class Room:
         self.history = History(self.store.control_directory, clock=self.clock, wait_seconds=0.2)
         self.counted = Counted()
         self.outbound = CollectingOutbound()
+        self.troubles: dict[MailboxId, MsgstoreError] = {}
         self.shelves: dict[MailboxId, Shelf] = {}
         directory = Directory(loaded, Domains(loaded))
         rewriter = Rewriter(loaded.outbound, clock=self.clock)
@@ -151,6 +152,8 @@ class Room:
         )
 
     def shelf(self, mailbox: MailboxId) -> Shelf:
+        if mailbox in self.troubles:
+            raise self.troubles[mailbox]
         return self.shelves.setdefault(mailbox, Shelf())
 
     def deliver(

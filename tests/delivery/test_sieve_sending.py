@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from msgstore.model.envelope import BodyType
 from msgstore.model.errors import OutboundRefused, OutboundUnavailable
 from msgstore.model.result import EnhancedStatus, Outcome
 from tests.delivery.sieve_room import BOB, MESSAGE, Room, room_in
@@ -56,6 +57,57 @@ def test_the_same_message_is_redirected_once_in_twelve_hours(room: Room) -> None
 
     assert again.reply_code == 250
     assert len(room.outbound.sent) == 3
+
+
+def test_messages_without_an_id_are_told_apart_by_their_text(room: Room) -> None:
+    room.deliver(script='redirect "x@far.example";', message=b"\r\none\r\n")
+    room.deliver(message=b"\r\ntwo\r\n")
+    room.deliver(message=b"\r\ntwo\r\n")
+
+    assert [content[-5:] for _, content in room.outbound.sent] == [b"one\r\n", b"two\r\n"]
+
+
+@pytest.mark.parametrize(
+    "members", ["not an address\nlocal\n", "".join(f"u{number}@a.b\n" for number in range(51)), ""]
+)
+def test_a_list_that_cannot_be_redirected_to_loses_nothing(tmp_path: Path, members: str) -> None:
+    (tmp_path / "list").write_text(members)
+    with room_in(tmp_path, sieve={"lists": {"list": str(tmp_path / "list")}}) as room:
+        (result,) = room.deliver(script='require "extlists"; redirect :list "list";')
+
+        assert (result.outcome, len(room.texts()), room.outbound.sent) == (Outcome.STORED, 1, [])
+        assert "no address to redirect to" in room.user_log()
+
+
+def test_a_report_about_a_message_goes_out_with_it(tmp_path: Path) -> None:
+    with room_in(tmp_path, sieve={"extensions": ["vnd.dovecot.report", "vnd.dovecot.debug"]}) as room:
+        room.deliver(
+            script="""require ["vnd.dovecot.report", "vnd.dovecot.debug"];
+            report "abuse" "bad" "abuse@example.net"; report :headers_only "fraud" "bad" "abuse@example.net";
+            debug_log "here";"""
+        )
+
+        whole, headers = (content for _, content in room.outbound.sent)
+        assert room.outbound.recipients() == [["abuse@example.net"]] * 2
+        assert b"report-type=feedback-report" in whole
+        assert b"Feedback-Type: abuse\r\n" in whole
+        assert b"Content-Type: message/rfc822\r\n" in whole
+        assert MESSAGE in whole
+        assert b"Content-Type: text/rfc822-headers\r\n" in headers
+        assert b"body" not in headers
+        assert "line 3: debug: here" in room.user_log()
+        assert len(room.texts()) == 1
+
+
+def test_binary_content_and_what_a_server_refuses_is_kept_but_a_reply_is_only_noted(room: Room) -> None:
+    room.outbound.error = OutboundRefused("never", EnhancedStatus(5, 7, 1))
+    (reply,) = room.deliver(script=VACATION)
+    room.outbound.error = None
+    (redirect,) = room.deliver(script='redirect "x@far.example";', body_type=BodyType.BINARY_MIME)
+
+    assert [reply.reply_code, redirect.reply_code] == [250, 250]
+    assert len(room.texts()) == 2
+    assert "the vacation reply was refused: never" in room.user_log()
 
 
 def test_a_message_that_comes_back_is_kept_and_not_sent_again(room: Room) -> None:

@@ -127,6 +127,23 @@ def test_a_reject_that_a_reply_cannot_hold_becomes_a_report_and_an_ereject_is_cu
     assert room.texts() == []
 
 
+def test_where_no_report_can_be_sent_a_refusal_is_cut_or_the_mail_is_kept(tmp_path: Path) -> None:
+    with room_in(tmp_path, target="") as room:
+        results = room.deliver(
+            "alice@example.com", "two@example.com", script='require "reject"; reject "schöner Grund";'
+        )
+
+        assert [one.reply_code for one in results] == [550, 250]
+        assert (results[0].text, len(room.texts()), len(room.texts(mailbox=BOB))) == ("sch?ner Grund", 1, 1)
+
+
+def test_a_refusal_without_words_says_what_the_site_says(tmp_path: Path) -> None:
+    with room_in(tmp_path, sieve={"reject_text": "No."}) as room:
+        (result,) = room.deliver(script='require "ereject"; ereject " ";')
+
+        assert result.text == "No."
+
+
 def test_one_of_several_mailboxes_of_an_address_refuses_by_mail(room: Room) -> None:
     (result,) = room.deliver("two@example.com", script='require "reject"; reject "no";')
 
@@ -172,6 +189,14 @@ def test_a_script_that_cannot_be_read_now_lets_mail_wait(room: Room) -> None:
 
     assert [(one.reply_code, str(one.status)) for one in results] == [(451, "4.2.0"), (250, "2.0.0")]
     assert without.reply_code == 250
+
+
+def test_shelves_that_cannot_be_opened_now_let_mail_wait_and_those_that_are_not_made_yet_do_not(room: Room) -> None:
+    room.troubles = {ALICE: StoreUnavailable("I/O error"), BOB: MailboxNotFound("not yet")}
+
+    results = room.deliver("alice@example.com", "bob@example.com")
+
+    assert [(one.reply_code, str(one.status)) for one in results] == [(451, "4.2.0"), (250, "2.0.0")]
 
 
 def test_scripts_of_the_site_run_before_and_after_that_of_the_user(tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
 """The delivery agent: from an accepted transaction to one result per recipient.
 
-``resolve`` turns a forward-path into a Recipient, ``filter`` decides where the message goes for one recipient (the
-place where a Sieve run answers, and where sealing begins), ``incoming`` stages the octets of one message once and
-files them, ``agent`` is what lmtpd is given.
+``resolve`` turns a forward-path into a Recipient, ``filter`` says where mail goes that no script files, ``incoming``
+stages the octets of one message once and files them, ``agent`` is what lmtpd is given.
+
+``sieving`` runs the scripts of site and user, compiled by ``programs``, over one ``arrival``; ``answers`` says what
+they ask, ``acting`` what their verdict comes to, ``sending`` and ``refusing`` what others are told, ``decisions`` how
+it ends for all recipients, ``userlog`` and ``traces`` what remains to be read of it.
 
 ``forwarding`` sends a staged message on through ``outbound``, a client that speaks ``smtp``; ``rewriting`` keeps the
 secrets of ``srs``.  ``reports`` writes replies and reports out of what ``composing`` makes harmless, ``courtesy`` says

@@ -209,15 +209,18 @@ class Actor:
             decision.add_sending(sending)
 
     def _reject(self, action: Reject | Ereject, decision: Decision, arrival: Arrival, filer: "_Filer") -> None:
-        text = protocol_text(
-            action.reason or self._reject_text,
-            utf8=arrival.envelope.smtputf8,
-            is_exact=isinstance(action, Reject),
-        )
+        # Where no report can be sent, a reply that is cut is better than mail that waits for ever.
+        is_exact = isinstance(action, Reject) and self._sender.sends_on
+        reason = action.reason if action.reason.strip() else self._reject_text
+        text = protocol_text(reason, utf8=arrival.envelope.smtputf8, is_exact=is_exact)
         if arrival.is_alone and text is not None:
             decision.refusal = RefusedByScript(text)
             return
-        sending = self._sender.rejection(action.reason or self._reject_text, arrival)
+        if not self._sender.sends_on:
+            filer.note("this server sends no mail: the message is kept", action.line)
+            decision.keep_original()
+            return
+        sending = self._sender.rejection(reason, arrival)
         if sending is None:
             filer.note("a message without a sender is refused silently", action.line)
         else:

@@ -22,6 +22,9 @@ from msgstore.sieve import Notify, Redirect, Report, Vacate
 
 __all__ = ["Sender", "Sending"]
 
+_LIST_LIMIT: Final = 50
+"""Members of a list that mail is redirected to; a longer one is a mailing list and needs another program."""
+
 _ORIGIN_FIELDS: Final = (b"message-id", b"date", b"from", b"subject", b"resent-message-id")
 
 
@@ -69,7 +72,7 @@ class Sender:
         self._site = site
         self._clock = clock
         self._hostname = hostname
-        self._sends_on = sends_on
+        self.sends_on: Final = sends_on
         self._numbers = itertools.count()
         self._redirect_sender: Final = redirect_sender
         self._redirect_seconds = redirect_hours * 3600
@@ -87,11 +90,14 @@ class Sender:
             try:
                 address = parse_address(text)
             except InvalidAddress:
+                address = None
+            if address is None or address.domain is None:
                 note("an address of the list is none", action.line)
-                continue
-            found[address] = None
-        if not found:
-            note("there is no address to redirect to", action.line)
+            else:
+                found[address] = None
+        if not found or len(found) > _LIST_LIMIT:
+            note("there is no address to redirect to, or too many of them", action.line)
+            return []
         said = Redirection(
             mailbox=mailbox,
             reverse_path=self._reverse_path(arrival),
@@ -113,7 +119,7 @@ class Sender:
     ) -> Sending | None:
         """Give what a script says beside the mail itself; None where it cannot be said."""
         name = type(action).__name__.lower()
-        if not self._sends_on:
+        if not self.sends_on:
             # Mail must not wait for ever because nobody can be told of it.
             note(f"{name}: this server sends no mail", action.line)
             return None
@@ -239,4 +245,8 @@ def _origin(arrival: Arrival) -> str:
     for name in _ORIGIN_FIELDS:
         for value in field_values(header, name):
             digest.update(b"%d:%s:%d:%s" % (len(name), name, len(value), value))
+    if not field_values(header, b"message-id"):
+        # Two messages without an id may differ in nothing but their text.
+        for piece in arrival.body_pieces():
+            digest.update(piece)
     return digest.hexdigest()

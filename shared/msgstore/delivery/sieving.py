@@ -12,11 +12,12 @@ from msgstore.delivery.answers import Answers, Folders, environment_of, scan_of
 from msgstore.delivery.arrival import Arrival
 from msgstore.delivery.filter import Filter
 from msgstore.delivery.history import History, Run
-from msgstore.delivery.programs import Programs, Scripts, SiteScripts, active_script, sieve_engine
+from msgstore.delivery.programs import NoScripts, Programs, Scripts, SiteScripts, active_script, sieve_engine
 from msgstore.delivery.sending import Sender
 from msgstore.delivery.traces import DeliveryTrace, Traces
 from msgstore.delivery.userlog import UserLog
 from msgstore.model.address import MailboxId
+from msgstore.model.errors import MailboxNotFound, StoreError
 from msgstore.model.interfaces import Clock, Filing, MessageStore
 from msgstore.model.scripts import ScriptUnreadable, StoredScript
 from msgstore.sieve import (
@@ -53,6 +54,7 @@ _EVENTS: Final = {
 }
 SIEVE_EVENTS: Final = (*dict.fromkeys(_EVENTS.values()), "sieve_error")
 
+_NO_SCRIPTS: Final = NoScripts()
 _REMEMBERED_MAILBOXES: Final = 65_536
 
 
@@ -66,8 +68,8 @@ class Chosen(NamedTuple):
 class SieveFilter:
     """Decides by scripts where there are any; safe in every thread.
 
-    ``routing`` says where mail goes that no script files.  ``scripts_of`` gives the scripts of a mailbox, cheaply and
-    without a look at them.
+    ``routing`` says where mail goes that no script files.  ``scripts_of`` gives the scripts of a mailbox, as
+    ``MessageStore.scripts`` does; it may raise a StoreError, and MailboxNotFound means that there are none.
     """
 
     def __init__(
@@ -110,7 +112,7 @@ class SieveFilter:
         known = self.recall_may_wait(mailbox)
         if known is None:
             try:
-                scripts = self._scripts(mailbox, self._scripts_of(mailbox))
+                scripts = self._scripts(mailbox, self._shelf(mailbox))
             except ScriptUnreadable:
                 # The message will be told.
                 return False
@@ -128,7 +130,7 @@ class SieveFilter:
         Raises:
             ScriptUnreadable: a script is there and cannot be read now.
         """
-        shelf = self._scripts_of(mailbox)
+        shelf = self._shelf(mailbox)
         scripts = self._scripts(mailbox, shelf)
         if not scripts:
             self._remember(mailbox, waits=False)
@@ -149,6 +151,15 @@ class SieveFilter:
         except BaseException:
             run.close()
             raise
+
+    def _shelf(self, mailbox: MailboxId) -> Scripts:
+        try:
+            return self._scripts_of(mailbox)
+        except MailboxNotFound:
+            # The first message makes it.
+            return _NO_SCRIPTS
+        except StoreError as error:
+            raise ScriptUnreadable(str(error)) from error
 
     def _scripts(self, mailbox: MailboxId, shelf: Scripts) -> tuple[StoredScript, ...]:
         own = active_script(shelf) or self._site.default(mailbox.domain)
