@@ -44,8 +44,8 @@ class SieveSettings:
     reject_text: str = "Refused by the recipient's mail filter"
     """Said where a script gives no reason that can be shown."""
 
-    extensions: tuple[str, ...] = ()
-    """Further extensions: vnd.dovecot.debug, vnd.dovecot.environment, vnd.dovecot.report."""
+    extensions: tuple[Literal["vnd.dovecot.debug", "vnd.dovecot.environment", "vnd.dovecot.report"], ...] = ()
+    """Extensions that scripts may use only where they are named here."""
 
     without_extensions: tuple[str, ...] = ()
     """Extensions that scripts may not use."""

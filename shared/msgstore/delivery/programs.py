@@ -12,7 +12,7 @@ from msgstore.auth.files import FileStamp, open_directory, read_small, stamp_of
 from msgstore.config.sieving import SieveSettings
 from msgstore.model.errors import MailboxNotFound, StoreError
 from msgstore.model.scripts import ScriptNotFound, ScriptUnreadable, StoredScript
-from msgstore.sieve import Engine, InvalidScript, Limits, Program, default_engine
+from msgstore.sieve import Engine, InvalidScript, Limits, Program, builtin_extensions, default_engine
 from msgstore.sieve.values import Bound
 from msgstore.telemetry.log import logger
 
@@ -59,6 +59,11 @@ def sieve_engine(settings: SieveSettings) -> Engine:
         vacation_days_max=settings.vacation_days_max,
         vacation_days_default=settings.vacation_days,
     )
+    known = {one.capability for one in builtin_extensions()}
+    for name in settings.without_extensions:
+        if name not in known:
+            # It would be no surprise if somebody believed now that it is off.
+            log.warning("sieve.unknown_extension", key="sieve.without_extensions", name=name)
     return default_engine(limits=limits, also=settings.extensions, without=settings.without_extensions)
 
 
