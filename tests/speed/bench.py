@@ -10,13 +10,21 @@ import random
 import statistics
 import subprocess
 import sys
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from tests.speed.load import tree_cpu_seconds, tree_resident_octets
 from tests.speed.servers import Server, dovecot, journaled_disk, ours, stock
+
+SCRIPT: Final = 'require ["fileinto", "imap4flags"];\n' + "".join(
+    f'if header :contains ["list-id", "subject"] "word{number}" {{ fileinto "Junk"; stop; }}\n'
+    f'elsif address :domain "from" "host{number}.example" {{ addflag "$rule{number}"; }}\n'
+    for number in range(10)
+)
+"""Twenty rules, none of which fits: the worst case."""
 
 CONFIGURATIONS: Final = (
     # octets, connections, recipients, messages
@@ -86,12 +94,23 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--disk", type=Path, help="measure in this directory instead of an ext4 image")
     parser.add_argument("--servers", default="msgstore,dovecot,aiosmtpd")
+    parser.add_argument(
+        "--sieve", action="store_true", help="with a script of twenty rules, and ours without one as plain"
+    )
     arguments = parser.parse_args()
     wanted = arguments.servers.split(",")
     with ExitStack() as stack:
         disk = arguments.disk or stack.enter_context(journaled_disk(4))
-        makers = {"msgstore": ours, "dovecot": dovecot, "aiosmtpd": stock}
-        compare([stack.enter_context(makers[name](disk)) for name in wanted], arguments.rounds)
+        script = SCRIPT if arguments.sieve else ""
+        makers: dict[str, Callable[[], AbstractContextManager[Server]]] = {
+            "msgstore": lambda: ours(disk, script=script),
+            "plain": lambda: ours(disk, name="plain"),
+            "dovecot": lambda: dovecot(disk, script=script),
+            "aiosmtpd": lambda: stock(disk),
+        }
+        if arguments.sieve:
+            wanted = ["msgstore", "plain", "dovecot"]
+        compare([stack.enter_context(makers[name]()) for name in wanted], arguments.rounds)
 
 
 if __name__ == "__main__":

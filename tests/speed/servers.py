@@ -55,12 +55,16 @@ def run(*command: str) -> str:
 
 
 @contextmanager
-def ours(disk: Path, *, workers: int = 2, max_connections: int = 200) -> Generator[Server]:
-    """Run lmtpd."""
+def ours(
+    disk: Path, *, workers: int = 2, max_connections: int = 200, script: str = "", name: str = "msgstore"
+) -> Generator[Server]:
+    """Run lmtpd; ``script`` is that of all its users."""
     place = Path(tempfile.mkdtemp(prefix="msgstore-bench-"))
-    mail = disk / "ours"
+    mail = disk / name
     (mail / "example.com").mkdir(parents=True)
     (mail / "example.com" / "passwd").write_text("".join(f"u{number}:x:u{number}\n" for number in range(USERS)))
+    if script:
+        (mail / "example.com" / "system.sieve").write_text(script)
     config = place / "msgstore.toml"
     config.write_text(
         f'data_dir = "{mail}"\n[lmtp]\nlisten = ["unix:{place}/sock"]\nworkers = {workers}\n'
@@ -74,12 +78,12 @@ def ours(disk: Path, *, workers: int = 2, max_connections: int = 200) -> Generat
             stderr=log,
             env={**os.environ, "PYTHONPATH": paths},
         )
-    yield from _serving("msgstore", child, place, place / "sock")
+    yield from _serving(name, child, place, place / "sock")
 
 
 @contextmanager
-def dovecot(disk: Path) -> Generator[Server]:
-    """Run Dovecot's LMTP with the same promise (mail_fsync = optimized) and without Sieve."""
+def dovecot(disk: Path, *, script: str = "") -> Generator[Server]:
+    """Run Dovecot's LMTP with the same promise (mail_fsync = optimized); with a script it needs Pigeonhole."""
     place = Path(tempfile.mkdtemp(prefix="msgstore-bench-"))
     place.chmod(0o755)
     mail = disk / "dovecot"
@@ -118,6 +122,14 @@ service anvil {{
 }}
 """
     )
+    if script:
+        (place / "all.sieve").write_text(script)
+        run("sievec", str(place / "all.sieve"))
+        with config.open("a") as more:
+            more.write(
+                f"protocol lmtp {{\n  mail_plugins = sieve\n}}\nplugin {{\n  sieve = {place}/none.sieve\n"
+                f"  sieve_default = {place}/all.sieve\n  sieve_default_name = all\n}}\n"
+            )
     child = subprocess.Popen(["/usr/sbin/dovecot", "-F", "-c", str(config)])
     yield from _serving("dovecot", child, place, place / "sock")
 
