@@ -1,13 +1,17 @@
 """The Sieve scripts of one user: several under names, at most one of them active."""
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgstore.model.errors import MsgstoreError, StoreError
 from msgstore.model.result import EnhancedStatus
 
 __all__ = [
+    "NAME_LIMIT_CHARACTERS",
+    "SCRIPTS_LIMIT",
+    "SCRIPT_LIMIT_OCTETS",
     "InvalidScriptName",
     "RefusedByScript",
     "ScriptExists",
@@ -15,9 +19,25 @@ __all__ = [
     "ScriptIsActive",
     "ScriptNotFound",
     "ScriptShelf",
+    "ScriptTooLarge",
     "ScriptUnreadable",
     "StoredScript",
+    "TooManyScripts",
+    "check_script",
+    "check_script_name",
 ]
+
+SCRIPT_LIMIT_OCTETS: Final = 256 * 1024
+"""Largest script that is kept or run: what installations before this one allowed."""
+
+SCRIPTS_LIMIT: Final = 64
+"""Scripts of one mailbox; clients keep a handful, and a list of them stays one frame."""
+
+NAME_LIMIT_CHARACTERS: Final = 128
+"""What a server has to take at least; longer names are refused, never cut. RFC 5804 §1.6."""
+
+_SEPARATORS: Final = "\u2028\u2029"
+"""Line and paragraph separator. RFC 5804 §1.6."""
 
 
 class ScriptNotFound(StoreError):
@@ -63,6 +83,52 @@ class RefusedByScript(MsgstoreError):
     def __init__(self, text: str) -> None:
         super().__init__("refused by a script")
         self.reply_text = text
+
+
+class ScriptTooLarge(StoreError):
+    """The script is above the limit for one script."""
+
+    status = EnhancedStatus(4, 2, 0)
+    rpc_code = "TOO_LARGE"
+
+    def __init__(self) -> None:
+        super().__init__(f"the script has more than {SCRIPT_LIMIT_OCTETS} octets")
+        self.limit_octets = SCRIPT_LIMIT_OCTETS
+
+
+class TooManyScripts(StoreError):
+    """The mailbox holds as many scripts as it may."""
+
+    status = EnhancedStatus(4, 2, 0)
+    rpc_code = "OVER_QUOTA"
+
+    def __init__(self) -> None:
+        super().__init__(f"there are {SCRIPTS_LIMIT} scripts already")
+
+
+def check_script_name(name: str) -> None:
+    """Let pass what can name a script.
+
+    Raises:
+        InvalidScriptName: it is empty, too long, or holds control characters, separators or lone surrogates.
+
+    RFC 5804 §1.6.
+    """
+    if not 1 <= len(name) <= NAME_LIMIT_CHARACTERS:
+        raise InvalidScriptName(f"the name of a script has 1 to {NAME_LIMIT_CHARACTERS} characters")
+    if any(unicodedata.category(one) in ("Cc", "Cs") or one in _SEPARATORS for one in name):
+        raise InvalidScriptName("the name of a script holds no control characters and no line separators")
+
+
+def check_script(name: str, content: bytes) -> None:
+    """Let pass what a shelf keeps.
+
+    Raises:
+        InvalidScriptName, ScriptTooLarge: as the names say.
+    """
+    check_script_name(name)
+    if len(content) > SCRIPT_LIMIT_OCTETS:
+        raise ScriptTooLarge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +185,8 @@ class ScriptShelf(Protocol):
 
         Raises:
             InvalidScriptName: no script can have that name.
+            ScriptTooLarge, TooManyScripts: as the names say.
+            MailboxNotFound: there is no such mailbox.
             StoreError: the disk refuses; nothing has changed.
         """
         ...
