@@ -13,6 +13,7 @@ from msgstore.model.folder import FolderName
 from msgstore.model.mailbox import ChangeSource, Folder, FolderTree
 from msgstore.model.outcomes import Finding, Removed, Usage
 from msgstore.model.result import Filed
+from msgstore.model.scripts import ScriptShelf
 
 __all__ = ["MessageStore"]
 
@@ -46,6 +47,10 @@ class MessageStore(Protocol):
         Raises:
             MailboxNotFound: there is no such mailbox.
         """
+        ...
+
+    def scripts(self, mailbox: MailboxId) -> ScriptShelf:
+        """Give the Sieve scripts of a mailbox; whether that exists shows when they are used."""
         ...
 
     def stage(self, *, expected_octets: int | None = None) -> StagedMessage:

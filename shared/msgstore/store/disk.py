@@ -298,6 +298,26 @@ class Disk:
             raise
         self.sync_directory(directory_fd)
 
+    def replace_link(self, directory_fd: int, name: str, target: str) -> None:
+        """Put a symbolic link in the place of ``name``, durably; readers see what was there or the link."""
+        temporary = f"msgstore-tmp.{os.getpid()}.{secrets.token_hex(6)}"
+        os.symlink(target, temporary, dir_fd=directory_fd)
+        try:
+            self.rename((directory_fd, temporary), (directory_fd, name))
+        except BaseException:
+            self.unlink(directory_fd, temporary)
+            raise
+        self.sync_directory(directory_fd)
+
+    def read_link(self, directory_fd: int, name: str) -> str:
+        """Give what a symbolic link holds.
+
+        Raises:
+            FileNotFoundError: nothing of that name is there.
+            OSError: EINVAL where it is no link.
+        """
+        return os.readlink(name, dir_fd=directory_fd)
+
     def open_for_reading(self, directory_fd: int, name: str) -> int:
         """Open a regular file.
 

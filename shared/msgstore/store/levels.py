@@ -1,11 +1,26 @@
 """Folder names as a hierarchy: what backends share about making, renaming and removing.  Pure."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from msgstore.model.errors import InvalidFolderName, ReservedFolderName
 from msgstore.model.folder import FolderName
 
-__all__ = ["check_rename", "is_below", "levels_above", "renamed_with_children"]
+__all__ = ["check_new", "check_rename", "is_below", "levels_above", "renamed_with_children"]
+
+
+_SCRIPT_NAME: Final = "sieve"
+"""As a directory it would stand where the active script of the mailbox does."""
+
+
+def check_new(name: FolderName) -> None:
+    """Refuse names that no folder may get any more; those that have one keep it.
+
+    Raises:
+        ReservedFolderName: it is the name of the script, or lies below it.
+    """
+    if name.components[0] == _SCRIPT_NAME:
+        raise ReservedFolderName(f"{_SCRIPT_NAME} is where the filter of the mailbox lies")
 
 
 def levels_above(name: FolderName) -> tuple[FolderName, ...]:
@@ -23,8 +38,9 @@ def check_rename(name: FolderName, to: FolderName) -> None:
 
     Raises:
         InvalidFolderName: the new name lies below the old one.
-        ReservedFolderName: the new name is INBOX.
+        ReservedFolderName: the new name is INBOX, or that of the script.
     """
+    check_new(to)
     if to.is_inbox:
         raise ReservedFolderName("INBOX is there already and always")
     if is_below(to, name) and not name.is_inbox:

@@ -23,6 +23,7 @@ from msgstore.model.result import Filed
 from msgstore.store.lines import HeaderBlock
 from msgstore.store.memory_changes import MemoryChanges
 from msgstore.store.memory_folder import MemoryFolder, MemoryFolderState, new_message
+from msgstore.store.memory_scripts import MemoryScripts
 from msgstore.store.memory_tree import MemoryBox, MemoryTree
 
 __all__ = ["MemoryStore"]
@@ -125,6 +126,10 @@ class MemoryStore:
         """Give the folder tree."""
         self.box(mailbox)
         return MemoryTree(self, mailbox)
+
+    def scripts(self, mailbox: MailboxId) -> MemoryScripts:
+        """Give the scripts of a mailbox."""
+        return MemoryScripts(self, mailbox)
 
     def stage(self, *, expected_octets: int | None = None) -> StagedMessage:
         """Begin a message."""

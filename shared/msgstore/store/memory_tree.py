@@ -10,7 +10,7 @@ from msgstore.model.folder import INBOX, FolderInfo, FolderName, SpecialUse
 from msgstore.model.interfaces import Folder
 from msgstore.model.message import MessageInfo
 from msgstore.model.outcomes import Removed
-from msgstore.store.levels import check_rename, levels_above, renamed_with_children
+from msgstore.store.levels import check_new, check_rename, levels_above, renamed_with_children
 from msgstore.store.memory_folder import MemoryFolderState
 
 __all__ = ["MemoryBox", "MemoryTree", "MemoryTreeHouse"]
@@ -22,6 +22,8 @@ class MemoryBox:
 
     folders: dict[FolderName, MemoryFolderState]
     subscribed: frozenset[FolderName] = frozenset()
+    scripts: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    active_script: str | None = None
     removed: list[tuple[Removed, MessageInfo, bytes]] = field(default_factory=list[tuple[Removed, MessageInfo, bytes]])
 
 
@@ -81,6 +83,7 @@ class MemoryTree:
             box = self._store.box(self.mailbox)
             if name in box.folders:
                 raise FolderExists(f"{self.mailbox} has a folder {name}")
+            check_new(name)
             self._make_levels_above(box, name)
             box.folders[name] = self._store.new_state(special_use)
 
@@ -119,6 +122,8 @@ class MemoryTree:
             known = box.folders.get(name)
             if known is not None and known.uidnext > 1:
                 raise FolderExists(f"{self.mailbox} has messages in {name}, or had some")
+            if known is None:
+                check_new(name)
             self._make_levels_above(box, name)
             use = None if known is None else known.special_use
             box.folders[name] = MemoryFolderState(uidvalidity=uidvalidity, special_use=use, uidnext=uidnext)

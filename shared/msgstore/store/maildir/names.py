@@ -5,7 +5,9 @@
 The *base* is everything before ``:``.  It never changes for the life of a message and is its key everywhere.
 """
 
+import random
 import re
+import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -22,6 +24,7 @@ __all__ = [
     "is_seen",
     "keyword_letters_of",
     "order_key",
+    "random_hex_source",
     "sizes_of",
     "with_flags",
 ]
@@ -147,3 +150,9 @@ def _letters(name: str) -> str:
 
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 19
+
+
+def random_hex_source() -> Callable[[], str]:
+    """Give a source of 8 hex digits that asks the kernel once: names have to be unique, not secret."""
+    chance = random.Random(secrets.randbits(128))  # noqa: S311
+    return lambda: f"{chance.getrandbits(32):08x}"

@@ -3,7 +3,6 @@
 import errno
 import itertools
 import os
-import random
 import secrets
 import socket
 import threading
@@ -29,11 +28,12 @@ from msgstore.store.maildir.folders import directory_of
 from msgstore.store.maildir.layout import Layout
 from msgstore.store.maildir.ledger import Ledger, Ledgers
 from msgstore.store.maildir.lock import DotLock
-from msgstore.store.maildir.names import NameSource
+from msgstore.store.maildir.names import NameSource, random_hex_source
 from msgstore.store.maildir.quotafile import QuotaFile
 from msgstore.store.maildir.reading import Reading
 from msgstore.store.maildir.removed import RemovedMail
 from msgstore.store.maildir.restoring import begin_restored
+from msgstore.store.maildir.scripts import ActiveScripts, MaildirScripts
 from msgstore.store.maildir.tree import MaildirTree
 from msgstore.store.maildir.uidvalidity import highest_uidvalidity, next_uidvalidity, recorded_uidvalidity
 from msgstore.store.staging import StagedFile, StagingArea, sweep
@@ -81,7 +81,7 @@ class MaildirStore:
             hostname=host,
             process=os.getpid(),
             next_number=lambda: next(numbers),
-            random_hex=random_hex or _random_hex(),
+            random_hex=random_hex or random_hex_source(),
         )
         self._data_dir = data_dir
         self._layout_for = layout_for
@@ -93,6 +93,7 @@ class MaildirStore:
         self._staged = itertools.count()
         self._places: dict[tuple[MailboxId, FolderName], tuple[Layout, Place]] = {}
         self._ledgers = Ledgers(self)
+        self.active_scripts: Final = ActiveScripts()
 
     def create_mailbox(self, mailbox: MailboxId) -> None:
         """Make the mailbox and its default folders, durably; harmless when it is there."""
@@ -131,7 +132,7 @@ class MaildirStore:
 
     def remove_mailbox(self, mailbox: MailboxId) -> None:
         """Remove the mailbox with all its mail: it is renamed first, so that no half of it is ever seen."""
-        root, components = self._layout(mailbox).mailbox_place(self._data_dir, mailbox)
+        root, components = self.home_of(mailbox)
         self._ledgers.forget(mailbox)
         try:
             with self.directories.lease((root, components[:-1])) as parent_fd:
@@ -158,7 +159,7 @@ class MaildirStore:
 
     def first_uidvalidity(self, mailbox: MailboxId) -> int:
         """Give the least value for a new folder: the second, or more where a mailbox of that name had more."""
-        root, components = self._layout(mailbox).mailbox_place(self._data_dir, mailbox)
+        root, components = self.home_of(mailbox)
         with self.directories.lease((root, components[:-1])) as parent_fd:
             removed = recorded_uidvalidity(self.disk, parent_fd, _REMOVED_NAME)
         return max(int(self.clock.time()), removed + 1)
@@ -172,6 +173,10 @@ class MaildirStore:
         """Give the folder tree of a mailbox."""
         self._require(mailbox)
         return MaildirTree(self, mailbox)
+
+    def scripts(self, mailbox: MailboxId) -> MaildirScripts:
+        """Give the scripts of a mailbox."""
+        return MaildirScripts(self, mailbox)
 
     def stage(self, *, expected_octets: int | None = None) -> StagedMessage:
         """Begin a message; small ones touch no disk before they are delivered."""
@@ -327,6 +332,10 @@ class MaildirStore:
         """Give the directory of INBOX, which holds the other folders."""
         return self._box(mailbox)
 
+    def home_of(self, mailbox: MailboxId) -> Place:
+        """Give the directory that holds everything of a mailbox, its scripts too."""
+        return self._layout(mailbox).mailbox_place(self._data_dir, mailbox)
+
     def begin_restored(self, mailbox: MailboxId, name: FolderName, *, uidvalidity: int, uidnext: int) -> None:
         """Give a folder without messages a UID list of given values."""
         begin_restored(Reading(self, mailbox, name), uidvalidity=uidvalidity, uidnext=uidnext)
@@ -387,9 +396,3 @@ class MaildirStore:
                 booted_at = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
                 sweep(self.disk, staging_fd, booted_at=booted_at)
             return self._area
-
-
-def _random_hex() -> Callable[[], str]:
-    """Give a source of 8 hex digits that asks the kernel once: names have to be unique, not secret."""
-    chance = random.Random(secrets.randbits(128))  # noqa: S311
-    return lambda: f"{chance.getrandbits(32):08x}"

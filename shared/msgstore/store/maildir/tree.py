@@ -20,7 +20,7 @@ from msgstore.model.folder import INBOX, FolderInfo, FolderName, SpecialUse
 from msgstore.model.interfaces import Folder
 from msgstore.store.directories import Directories, Place
 from msgstore.store.disk import Disk
-from msgstore.store.levels import check_rename, levels_above, renamed_with_children
+from msgstore.store.levels import check_new, check_rename, levels_above, renamed_with_children
 from msgstore.store.maildir.folders import (
     DEFAULT_SPECIAL_USE,
     directory_of,
@@ -105,6 +105,7 @@ class MaildirTree:
         with self._changing() as box_fd:
             if name.is_inbox or self._is_maildir(box_fd, directory):
                 raise FolderExists(f"{self.mailbox} has a folder {name}")
+            check_new(name)
             self._make_levels_above(box_fd, name)
             self._house.make_maildir(box_fd, directory)
             self._house.disk.sync_directory(box_fd)
