@@ -23,6 +23,7 @@ from msgstore.access.shapes import Limits, SaslStartArgs
 from msgstore.config.schema import RoleName
 from msgstore.model.interfaces import AuthProvider, Clock, DeliveryAgent, MessageStore
 from msgstore.service.offload import Offload
+from msgstore.sieve import Engine
 from msgstore.store.requests import RequestLog
 
 __all__ = ["AccessCounters", "Call", "Caller", "LoginRules", "NoCounters", "Services", "begin"]
@@ -103,6 +104,9 @@ class Services:
     auth: AuthProvider
     agent: DeliveryAgent | None
     """Takes messages for delivery; None where no mail is delivered."""
+
+    engine: Engine
+    """Compiles scripts."""
 
     requests: RequestLog
     """Which writes were done under an id of the client."""

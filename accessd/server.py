@@ -20,6 +20,7 @@ from msgstore.config.schema import AccessSettings
 from msgstore.model.errors import Overloaded
 from msgstore.model.interfaces import AuthProvider, Clock, DeliveryAgent, MessageStore, StagedMessage
 from msgstore.service.offload import Offload
+from msgstore.sieve import Engine, default_engine
 from msgstore.store.requests import RequestLog
 from msgstore.telemetry.log import logger
 
@@ -34,13 +35,14 @@ _SWEEP_SECONDS: Final = 30.0
 class AccessServer:
     """Serves the access protocol on given sockets, in one event loop."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (each is a part that may be another one)
         self,
         settings: AccessSettings,
         *,
         store: MessageStore,
         auth: AuthProvider,
         agent: DeliveryAgent | None = None,
+        engine: Engine | None = None,
         requests: RequestLog | None = None,
         offload: Offload,
         passwords: Offload,
@@ -61,6 +63,7 @@ class AccessServer:
             store=store,
             auth=auth,
             agent=agent,
+            engine=default_engine() if engine is None else engine,
             requests=RequestLog(":memory:", clock=clock) if requests is None else requests,
             offload=offload,
             passwords=passwords,

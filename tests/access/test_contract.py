@@ -37,6 +37,10 @@ SAMPLES: dict[str, object] = {
     "recipients": [{"forward_path": "alice@example.org"}],
     "client": {},
     "watch": 1,
+    "name": "main",
+    "new_name": "other",
+    "text": b"keep;",
+    "rules": [{"name": "a", "conditions": [["true"]], "actions": [["keep"]]}],
 }
 REQUESTS = [method for method in contract.METHODS.values() if method.kind != "from_server"]
 

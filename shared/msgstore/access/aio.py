@@ -14,6 +14,7 @@ from typing import Any, Literal, Self, TypeVar
 from msgstore.access import contract, entries
 from msgstore.access.aio_body import Body
 from msgstore.access.aio_changes import Changing
+from msgstore.access.aio_scripts import Scripts
 from msgstore.access.aio_watch import Listening, Watch
 from msgstore.access.bodies import pieces_of
 from msgstore.access.bodyshapes import INLINE_OCTETS, DeliverResult, HasDescriptor
@@ -311,6 +312,7 @@ class Session(Changing):
         self.opened = opened
         self.token = opened.session
         self.mailbox = opened.mailbox
+        self.scripts = Scripts(client, self.token)
 
     async def open(self, folder: str = "INBOX", *, wait_ms: int | None = None) -> OpenResult:
         """Hold the maildrop alone, as RFC 1939 §4 asks; its messages stay as they are now for this session."""

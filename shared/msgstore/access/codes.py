@@ -66,8 +66,8 @@ CODES: Final[Mapping[str, ErrorCode]] = {
     "HAS_CHILDREN": _permanent(None, "HASCHILDREN"),
     "NO_MESSAGE": _permanent(None, "NONEXISTENT"),
     "EXPUNGED": _permanent(None, "EXPUNGEISSUED"),
-    "OVER_QUOTA": _passing(None, "OVERQUOTA", "4.2.2"),
-    "TOO_LARGE": _permanent(None, "TOOBIG", "5.3.4"),
+    "OVER_QUOTA": ErrorCode(retry=True, imap="OVERQUOTA", sieve="QUOTA", status="4.2.2"),
+    "TOO_LARGE": ErrorCode(retry=False, imap="TOOBIG", sieve="QUOTA/MAXSIZE", status="5.3.4"),
     "LOCKED": _passing("IN-USE", "INUSE"),
     "BUSY": _passing("SYS/TEMP", "UNAVAILABLE", "4.3.2"),
     "INVALID": _permanent("SYS/PERM", "CLIENTBUG", "5.5.4"),
@@ -79,10 +79,10 @@ CODES: Final[Mapping[str, ErrorCode]] = {
     "IO": _passing("SYS/TEMP", "UNAVAILABLE", "4.3.0"),
     "INTERNAL": _passing("SYS/TEMP", "SERVERBUG", "4.3.0"),
     "GOING_AWAY": _passing("SYS/TEMP", "UNAVAILABLE", "4.3.2"),
-    "SCRIPT_INVALID": _permanent(),
-    "NO_SCRIPT": ErrorCode(retry=False, sieve="NONEXISTENT"),
-    "SCRIPT_EXISTS": ErrorCode(retry=False, sieve="ALREADYEXISTS"),
-    "SCRIPT_ACTIVE": ErrorCode(retry=False, sieve="ACTIVE"),
+    "SCRIPT_INVALID": _permanent(None, "CANNOT"),
+    "NO_SCRIPT": ErrorCode(retry=False, imap="NONEXISTENT", sieve="NONEXISTENT"),
+    "SCRIPT_EXISTS": ErrorCode(retry=False, imap="ALREADYEXISTS", sieve="ALREADYEXISTS"),
+    "SCRIPT_ACTIVE": ErrorCode(retry=False, imap="INUSE", sieve="ACTIVE"),
 }
 """Every word of the protocol; the server decides, the client never guesses from the text."""
 

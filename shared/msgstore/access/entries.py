@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 
-from msgstore.access import bodyshapes, changeshapes, mailshapes, searchshapes, shapes, watchshapes
+from msgstore.access import bodyshapes, changeshapes, mailshapes, scriptshapes, searchshapes, shapes, watchshapes
 
 __all__ = ["PROTO", "Method", "entries"]
 
@@ -244,6 +244,52 @@ DELIVER_MESSAGE: Final = Method(
 )
 MESSAGE_SEARCH: Final = Method(
     name="message.search", args=searchshapes.SearchArgs, result=searchshapes.SearchResult, roles=_IMAP
+)
+
+SCRIPT_CAPABILITIES: Final = Method(
+    name="script.capabilities", args=shapes.SessionArgs, result=scriptshapes.ScriptCapabilities, roles=_IMAP
+)
+SCRIPT_LIST: Final = Method(name="script.list", args=shapes.SessionArgs, result=scriptshapes.ScriptList, roles=_IMAP)
+SCRIPT_GET: Final = Method(
+    name="script.get", args=scriptshapes.ScriptNameArgs, result=scriptshapes.ScriptText, roles=_IMAP
+)
+SCRIPT_CHECK: Final = Method(
+    name="script.check", args=scriptshapes.ScriptTextArgs, result=scriptshapes.Kept, roles=_IMAP
+)
+SCRIPT_SPACE: Final = Method(name="script.space", args=scriptshapes.ScriptSpaceArgs, result=shapes.Nothing, roles=_IMAP)
+SCRIPT_PUT: Final = Method(
+    name="script.put", args=scriptshapes.ScriptPutArgs, result=scriptshapes.Kept, roles=_IMAP, changes=True
+)
+SCRIPT_ACTIVATE: Final = Method(
+    name="script.activate", args=scriptshapes.ScriptNameArgs, result=shapes.Nothing, roles=_IMAP, changes=True
+)
+SCRIPT_DELETE: Final = Method(
+    name="script.delete",
+    args=scriptshapes.ScriptNameArgs,
+    result=shapes.Nothing,
+    roles=_IMAP,
+    changes=True,
+    idempotent=False,
+    is_remembered=True,
+)
+SCRIPT_RENAME: Final = Method(
+    name="script.rename",
+    args=scriptshapes.ScriptRenameArgs,
+    result=shapes.Nothing,
+    roles=_IMAP,
+    changes=True,
+    idempotent=False,
+    is_remembered=True,
+)
+SCRIPT_GET_RULES: Final = Method(
+    name="script.get_rules", args=scriptshapes.ScriptNameArgs, result=scriptshapes.FoundRules, roles=_IMAP
+)
+SCRIPT_PUT_RULES: Final = Method(
+    name="script.put_rules",
+    args=scriptshapes.ScriptPutRulesArgs,
+    result=scriptshapes.RulesKept,
+    roles=_IMAP,
+    changes=True,
 )
 
 WATCH_START: Final = Method(

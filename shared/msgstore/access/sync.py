@@ -36,6 +36,7 @@ from msgstore.access.searchshapes import SearchHit
 from msgstore.access.shapes import HelloResult, LoginResult
 from msgstore.access.sync_body import Body, receive_from
 from msgstore.access.sync_changes import Changing
+from msgstore.access.sync_scripts import Scripts
 from msgstore.access.sync_watch import Watch
 from msgstore.access.uids import portions
 from msgstore.access.watchshapes import WatchEvent
@@ -276,6 +277,7 @@ class Session(Changing):
         self.opened = opened
         self.token = opened.session
         self.mailbox = opened.mailbox
+        self.scripts = Scripts(client, self.token)
 
     def open(self, folder: str = "INBOX", *, wait_ms: int | None = None) -> OpenResult:
         """Hold the maildrop alone, as RFC 1939 §4 asks; its messages stay as they are now for this session."""
