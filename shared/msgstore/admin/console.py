@@ -30,9 +30,19 @@ from msgstore.model.errors import (
     UserNotFound,
 )
 from msgstore.model.interfaces import MessageStore
+from msgstore.model.scripts import (
+    InvalidScriptName,
+    ScriptExists,
+    ScriptIsActive,
+    ScriptNotFound,
+    ScriptTooLarge,
+    TooManyScripts,
+)
+from msgstore.scripts import RulesRefused, ScriptInvalid
 from msgstore.wiring import build_store
 
 __all__ = [
+    "EX_DATAERR",
     "EX_SOFTWARE",
     "EX_TEMPFAIL",
     "EX_USAGE",
@@ -176,7 +186,9 @@ def exit_code(error: BaseException) -> int:
     kinds: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], int], ...] = (
         (ConfigError, EX_CONFIG),
         ((AddressError, InvalidFolderName), EX_DATAERR),
-        ((UserNotFound, MailboxNotFound, FolderNotFound, MessageNotFound), EX_NOUSER),
+        ((InvalidScriptName, ScriptInvalid, ScriptTooLarge, RulesRefused), EX_DATAERR),
+        ((UserNotFound, MailboxNotFound, FolderNotFound, MessageNotFound, ScriptNotFound), EX_NOUSER),
+        ((ScriptExists, ScriptIsActive, TooManyScripts), EX_CANTCREAT),
         (DomainNotHosted, EX_NOHOST),
         (PermissionError, EX_NOPERM),
         (FileExistsError, EX_CANTCREAT),
