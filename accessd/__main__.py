@@ -6,13 +6,16 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from socket import socket
+from ssl import SSLContext
 from typing import Final
 
 from accessd.calls import LoginRules
 from accessd.peers import Peers
 from accessd.server import AccessServer
+from accessd.sieve_server import SieveServer, tls_context
 from msgstore.config.loader import load_settings
 from msgstore.config.schema import Settings
 from msgstore.model.errors import ConfigError
@@ -54,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             require_data_dir(settings)
             peers = Peers.from_settings(settings.access.roles, own_uid=os.geteuid())
             sockets = _listen(settings, owned)
+            sieve = _sieve_front(settings, owned)
             page = _page_listener(settings, owned)
         except ConfigError as error:
             for fault in error.faults:
@@ -66,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             content_type=CONTENT_TYPE,
         )
         return supervise(
-            lambda channel: run(lambda life: _Worker(settings, peers, channel).serve(sockets, life)),
+            lambda channel: run(lambda life: _Worker(settings, peers, channel, sieve).serve(sockets, life)),
             pool,
             notifier=Notifier.from_environment(),
             hub=MetricsHub(),
@@ -83,6 +87,24 @@ def _listen(settings: Settings, owned: contextlib.ExitStack) -> tuple[socket, ..
     listener = bind(access.listen, mode=int(access.socket_mode, 8), group=access.socket_group)
     owned.callback(listener.close)
     return (listener.socket,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SieveFront:
+    """Where ManageSieve is served, and with which certificate."""
+
+    sockets: tuple[socket, ...]
+    tls: SSLContext | None
+
+
+def _sieve_front(settings: Settings, owned: contextlib.ExitStack) -> _SieveFront:
+    front = settings.managesieve
+    tls = tls_context(front)
+    listeners: list[Listener] = []
+    for address in front.listen:
+        listeners.append(bind(address, mode=int(front.socket_mode, 8), group=front.socket_group))
+        owned.callback(listeners[-1].close)
+    return _SieveFront(sockets=tuple(one.socket for one in listeners), tls=tls)
 
 
 def _page_listener(settings: Settings, owned: contextlib.ExitStack) -> Listener | None:
@@ -105,10 +127,11 @@ def _hints(directory: str) -> Hints | None:
 class _Worker:
     """One process that serves until the end is asked for or its parent is gone."""
 
-    def __init__(self, settings: Settings, peers: Peers, channel: WorkerChannel) -> None:
+    def __init__(self, settings: Settings, peers: Peers, channel: WorkerChannel, sieve: _SieveFront) -> None:
         self._settings = settings
         self._peers = peers
         self._channel = channel
+        self._sieve = sieve
         access, auth = settings.access, settings.auth
         self._offload = Offload(access.worker_threads, access.worker_threads * QUEUE_PER_THREAD, name="access")
         cores = len(os.sched_getaffinity(0))
@@ -124,6 +147,8 @@ class _Worker:
         loop.add_reader(self._channel.socket, lifecycle.stop)
         try:
             server = self._server(parts, hints)
+            sieve = SieveServer(self._settings.managesieve, services=server.services, tls=self._sieve.tls)
+            await sieve.start(self._sieve.sockets)
             async with asyncio.TaskGroup() as group:
                 serving = group.create_task(server.serve(sockets))
                 self._channel.ready()
@@ -139,6 +164,7 @@ class _Worker:
                     group.create_task(self._report(parts)),
                 ]
                 await lifecycle.stopped()
+                await sieve.stop()
                 await server.stop()
                 await serving
                 for chore in chores:

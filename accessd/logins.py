@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from typing import Final
 
-from accessd.calls import Call
+from accessd.calls import Call, Services
 from msgstore.access.codes import AccessError
 from msgstore.access.shapes import LoginArgs, LoginResult, QuotaShape, SaslStartArgs, VerifyArgs, VerifyResult
 from msgstore.model.address import fold_local_part, parse_address, split_detail
@@ -14,7 +14,16 @@ from msgstore.model.interfaces import AuthProvider, MessageStore
 from msgstore.model.user import User
 from msgstore.telemetry.log import logger
 
-__all__ = ["begin_exchange", "credentials_from_plain", "detail_of", "log_in", "take_exchange", "verify"]
+__all__ = [
+    "authenticate",
+    "begin_exchange",
+    "credentials_from_plain",
+    "detail_of",
+    "log_in",
+    "prepare_mailbox",
+    "take_exchange",
+    "verify",
+]
 
 log = logger(__name__)
 
@@ -25,7 +34,7 @@ _EXCHANGE_LIMIT: Final = 16
 async def log_in(call: Call, args: LoginArgs) -> LoginResult:
     """Check the password and open a session on this connection."""
     user = await _authenticate(call, args, wants_key=bool(args.want))
-    await call.read(_prepare_mailbox, call.services.store, user)
+    await call.read(prepare_mailbox, call.services.store, user)
     session = call.services.sessions.start(
         user,
         service=args.service,
@@ -122,12 +131,25 @@ def detail_of(name: str, user: User, separator: str) -> str | None:
 
 
 async def _authenticate(call: Call, args: VerifyArgs, *, wants_key: bool) -> User:
-    """Check a password; a failure waits for its moment, which tells nobody what failed."""
+    trace = call.checked.options.trace
+    return await authenticate(call.services, args, arrived=call.arrived, wants_key=wants_key, trace=trace)
+
+
+async def authenticate(
+    services: Services, args: VerifyArgs, *, arrived: float, wants_key: bool = False, trace: str | None = None
+) -> User:
+    """Check a password; a failure waits for its moment, which tells nobody what failed.
+
+    ``arrived`` is the time of the event loop when the request came.
+
+    Raises:
+        MsgstoreError: the login is refused, or cannot be checked now.
+    """
     password = bytearray(args.password.encode("utf-8"))
     client = ClientIdentity(address=args.client_address, protocol=args.service.upper())
     trouble: BaseException | None
     try:
-        begun = call.services.passwords.submit(_check, call.services.auth, args.user, password, client)
+        begun = services.passwords.submit(_check, services.auth, args.user, password, client)
     except Overloaded as error:
         _wipe(password)
         trouble = error
@@ -149,9 +171,9 @@ async def _authenticate(call: Call, args: VerifyArgs, *, wants_key: bool) -> Use
         client=args.client_address,
         error=type(trouble).__name__,
         why=trouble.reason if isinstance(trouble, AuthFailed) else None,
-        trace=call.checked.options.trace,
+        trace=trace,
     )
-    moment = call.arrived + call.services.login.failure_seconds
+    moment = arrived + services.login.failure_seconds
     await asyncio.sleep(max(0.0, moment - asyncio.get_running_loop().time()))
     raise trouble
 
@@ -167,7 +189,7 @@ def _wipe(password: bytearray) -> None:
     password[:] = bytes(len(password))
 
 
-def _prepare_mailbox(store: MessageStore, user: User) -> None:
+def prepare_mailbox(store: MessageStore, user: User) -> None:
     """A user may log in before the first message has come."""
     if not store.mailbox_exists(user.mailbox):
         store.create_mailbox(user.mailbox)

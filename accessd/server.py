@@ -85,6 +85,11 @@ class AccessServer:
         )
         self._services.sessions.on_change = self._services.watching.note_own
 
+    @property
+    def services(self) -> Services:
+        """What connections of this process work on, whatever protocol they speak."""
+        return self._services
+
     async def serve(self, sockets: Sequence[socket.socket]) -> None:
         """Accept and serve until :meth:`stop` has been called and its grace is over; the sockets stay the caller's."""
         self._services.watching.open()

@@ -15,6 +15,7 @@ __all__ = [
     "DomainSettings",
     "LmtpSettings",
     "LogSettings",
+    "ManageSieveSettings",
     "MetricsSettings",
     "OutboundSettings",
     "QuotaSettings",
@@ -200,6 +201,38 @@ class AccessSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ManageSieveSettings:
+    """The ManageSieve server, with which users change their scripts; a part of accessd."""
+
+    listen: tuple[str, ...] = ()
+    """``tcp:ADDRESS:PORT`` (usually 4190) or ``unix:PATH``; empty means there is none."""
+
+    socket_mode: str = "0660"
+    """Mode of Unix sockets, octal."""
+
+    socket_group: str = ""
+    """Group of Unix sockets; empty leaves the process' own."""
+
+    tls_cert: str = ""
+    """PEM file with the certificate and those between it and the root; without it there is no STARTTLS."""
+
+    tls_key: str = ""
+    """PEM file with the key; empty means it stands beside the certificate."""
+
+    plain_login: bool = False
+    """Whether passwords are taken without TLS, from Unix sockets and from this machine alone."""
+
+    max_connections: int = 200
+    """Connections of one worker; more are closed at once."""
+
+    login_seconds: float = 60.0
+    """Silence after which a connection without a login is closed."""
+
+    idle_seconds: float = 1800.0
+    """Silence after which a session ends. RFC 5804 §1.2 asks for at least 30 minutes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuthSettings:
     """Users and passwords."""
 
@@ -320,6 +353,7 @@ class Settings:
     store: StoreSettings = StoreSettings()
     lmtp: LmtpSettings = LmtpSettings()
     access: AccessSettings = AccessSettings()
+    managesieve: ManageSieveSettings = ManageSieveSettings()
     auth: AuthSettings = AuthSettings()
     quota: QuotaSettings = QuotaSettings()
     outbound: OutboundSettings = OutboundSettings()

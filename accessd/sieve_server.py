@@ -1,0 +1,98 @@
+"""The listener of ManageSieve."""
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+from collections.abc import Sequence
+from typing import cast
+
+from accessd.calls import Services
+from accessd.sieve_connection import SieveConnection
+from msgstore.config.schema import ManageSieveSettings
+from msgstore.model.errors import ConfigError
+from msgstore.telemetry.log import logger
+
+__all__ = ["SieveServer", "tls_context"]
+
+log = logger(__name__)
+
+
+def tls_context(settings: ManageSieveSettings) -> ssl.SSLContext | None:
+    """Read certificate and key; None where none are named.
+
+    Raises:
+        ConfigError: they cannot be read, or do not belong together.
+    """
+    if not settings.tls_cert:
+        if settings.listen and not settings.plain_login:
+            raise ConfigError(("managesieve.tls_cert: is missing, and without TLS nobody can log in",))
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key or None)
+    except OSError as error:
+        # An SSLError is one too.
+        raise ConfigError((f"managesieve.tls_cert: {settings.tls_cert}: {error.strerror or error}",)) from error
+    return context
+
+
+class SieveServer:
+    """Serves ManageSieve on given sockets, in the event loop and on the parts of an access server."""
+
+    def __init__(self, settings: ManageSieveSettings, *, services: Services, tls: ssl.SSLContext | None) -> None:
+        self._settings = settings
+        self._services = services
+        self._tls = tls
+        self._connections: dict[SieveConnection, asyncio.Task[None]] = {}
+        self._servers: list[asyncio.Server] = []
+
+    async def start(self, sockets: Sequence[socket.socket]) -> None:
+        """Begin to accept; the sockets stay the caller's."""
+        for listening in sockets:
+            # A server closes its socket at its end, and this one is not its own.
+            server = await asyncio.start_server(self._serve_one, sock=listening.dup())
+            self._servers.append(server)
+
+    async def stop(self) -> None:
+        """Accept no more and end every connection with BYE."""
+        for server in self._servers:
+            server.close()
+        for connection in list(self._connections):
+            await connection.go_away()
+        if self._connections:
+            await asyncio.wait(list(self._connections.values()))
+
+    async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._connections) >= self._settings.max_connections:
+            writer.close()
+            return
+        address, is_near = _peer(writer)
+        connection = SieveConnection(
+            (reader, writer),
+            settings=self._settings,
+            services=self._services,
+            tls=self._tls,
+            client_address=address,
+            may_login_plainly=self._settings.plain_login and is_near,
+        )
+        task = asyncio.current_task()
+        assert task is not None, "a connection has a task"
+        self._connections[connection] = task
+        try:
+            await connection.serve()
+        except asyncio.CancelledError:
+            # By the end of this server, or of its session; asyncio would log it.
+            log.debug("managesieve.connection_ended", client=address)
+        finally:
+            del self._connections[connection]
+
+
+def _peer(writer: asyncio.StreamWriter) -> tuple[str | None, bool]:
+    """Give the address of the peer, None at a Unix socket, and whether it is this very machine."""
+    connected = cast("socket.socket", writer.get_extra_info("socket"))
+    if connected.family == socket.AF_UNIX:
+        return None, True
+    host = str(cast("tuple[object, ...]", writer.get_extra_info("peername"))[0])
+    return host, ipaddress.ip_address(host.partition("%")[0]).is_loopback
