@@ -41,6 +41,9 @@ SNAPSHOT_SECONDS: Final = 5.0
 KILL_MARGIN_SECONDS: Final = 5.0
 """What a worker has beyond its own grace and the longest request before it is killed."""
 
+SIEVE_SOCKET_NAME: Final = "managesieve"
+"""``FileDescriptorName=`` of sockets for ManageSieve that systemd passes; all others are access sockets."""
+
 QUEUE_PER_THREAD: Final = 64
 """Requests that may wait for each worker thread before more are BUSY."""
 
@@ -56,8 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             configure_logging(form=settings.log.format, level=settings.log.level)
             require_data_dir(settings)
             peers = Peers.from_settings(settings.access.roles, own_uid=os.geteuid())
-            sockets = _listen(settings, owned)
-            sieve = _sieve_front(settings, owned)
+            passed = passed_sockets()
+            sockets = _listen(settings, owned, [one.socket for one in passed if one.name != SIEVE_SOCKET_NAME])
+            for_sieve = [one.socket for one in passed if one.name == SIEVE_SOCKET_NAME]
+            sieve = _sieve_front(settings, owned, for_sieve)
             page = _page_listener(settings, owned)
         except ConfigError as error:
             for fault in error.faults:
@@ -78,11 +83,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
 
 
-def _listen(settings: Settings, owned: contextlib.ExitStack) -> tuple[socket, ...]:
+def _listen(settings: Settings, owned: contextlib.ExitStack, passed: Sequence[socket]) -> tuple[socket, ...]:
     """Take systemd's sockets, or bind that of the settings."""
-    passed = passed_sockets()
     if passed:
-        return tuple(one.socket for one in passed)
+        return tuple(passed)
     access = settings.access
     listener = bind(access.listen, mode=int(access.socket_mode, 8), group=access.socket_group)
     owned.callback(listener.close)
@@ -97,9 +101,12 @@ class _SieveFront:
     tls: SSLContext | None
 
 
-def _sieve_front(settings: Settings, owned: contextlib.ExitStack) -> _SieveFront:
+def _sieve_front(settings: Settings, owned: contextlib.ExitStack, passed: Sequence[socket]) -> _SieveFront:
+    """Take systemd's sockets, or bind those of the settings."""
     front = settings.managesieve
     tls = tls_context(front)
+    if passed:
+        return _SieveFront(sockets=tuple(passed), tls=tls)
     listeners: list[Listener] = []
     for address in front.listen:
         listeners.append(bind(address, mode=int(front.socket_mode, 8), group=front.socket_group))

@@ -1,7 +1,9 @@
 """Clients of other projects change scripts at a running accessd."""
 
 import os
+import socket
 import subprocess
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenario.harness import DOMAIN, PASSWORD, House, free_port, house, required
+from tests.scenario.harness import DOMAIN, PASSWORD, PATHS, House, answers, free_port, house, required, wait_until
 from tests.sieve_room import certificate
 
 pytestmark = [pytest.mark.scenario, pytest.mark.timeout(120)]
@@ -128,3 +130,26 @@ def test_without_its_certificate_the_daemon_does_not_start(tmp_path: Path) -> No
             ours.start("accessd")
 
         assert ours.children.pop("accessd").wait(timeout=10) == os.EX_CONFIG
+
+
+def test_a_socket_that_systemd_passes_by_name_is_served(tmp_path: Path) -> None:
+    required("systemd-socket-activate")
+    cert, key = certificate(tmp_path)
+    port = free_port()
+    with house("alice", more=f'[managesieve]\ntls_cert = "{cert}"\ntls_key = "{key}"\n', only=()) as ours:
+        activate = ("systemd-socket-activate", f"--listen=127.0.0.1:{port}", "--fdname=managesieve")
+        daemon = (sys.executable, "-m", "accessd", "--config", str(ours.config))
+        environment = ("-E", f"PYTHONPATH={PATHS}", "-E", f"PATH={os.environ['PATH']}")
+        child = subprocess.Popen([*activate, *environment, *daemon], stderr=subprocess.DEVNULL)
+        ours.children["accessd"] = child
+        wait_until(lambda: greeted(port), what="a greeting")
+
+        assert answers(ours.access)
+
+
+def greeted(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            return client.recv(100).startswith(b'"IMPLEMENTATION"')
+    except OSError:
+        return False

@@ -205,7 +205,8 @@ class ManageSieveSettings:
     """The ManageSieve server, with which users change their scripts; a part of accessd."""
 
     listen: tuple[str, ...] = ()
-    """``tcp:ADDRESS:PORT`` (usually 4190) or ``unix:PATH``; empty means there is none."""
+    """``tcp:ADDRESS:PORT`` (usually 4190) or ``unix:PATH``; empty means there is none.  Not used where systemd passes
+    sockets named ``managesieve``."""
 
     socket_mode: str = "0660"
     """Mode of Unix sockets, octal."""
