@@ -85,6 +85,9 @@ class SieveServer:
         except asyncio.CancelledError:
             # By the end of this server, or of its session; asyncio would log it.
             log.debug("managesieve.connection_ended", client=address)
+        # The connection loop: trouble of one peer ends its connection and nothing else.
+        except Exception as error:  # noqa: BLE001
+            log.error("managesieve.connection_crashed", error=error)  # noqa: TRY400 - not a logging.Logger
         finally:
             del self._connections[connection]
 

@@ -247,6 +247,15 @@ async def test_the_end_of_the_server_is_told(tmp_path: Path) -> None:
         assert (await desk.line()).startswith(b"BYE (TRYLATER) ")
 
 
+async def test_a_fault_of_ours_ends_one_connection_and_no_other(tmp_path: Path) -> None:
+    async with front(tmp_path) as served, served.desk() as desk, served.desk() as other:
+        served.room.doorman.failure = ZeroDivisionError()
+        assert await desk.ask(LOGIN) == [b""]
+
+        served.room.doorman.failure = None
+        assert await other.ask(LOGIN) == [b'OK "logged in"\r\n']
+
+
 async def test_more_connections_than_allowed_are_closed_at_once(tmp_path: Path) -> None:
     settings = ManageSieveSettings(plain_login=True, max_connections=1)
     async with front(tmp_path, settings) as served, served.desk(), served.desk(greeted=False) as second:
