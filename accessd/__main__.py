@@ -191,6 +191,7 @@ class _Worker:
             store=parts.store,
             auth=parts.auth,
             agent=parts.agent,
+            engine=parts.engine,
             requests=parts.requests,
             offload=self._offload,
             passwords=self._passwords,

@@ -18,16 +18,16 @@ from msgstore.delivery.filter import DetailFilter
 from msgstore.delivery.forwarding import SEND_EVENTS, Forwarder
 from msgstore.delivery.history import History
 from msgstore.delivery.outbound import NoOutbound, SmtpOutbound
-from msgstore.delivery.programs import NoScripts, Scripts, SiteScripts
+from msgstore.delivery.programs import SiteScripts, sieve_engine
 from msgstore.delivery.resolve import Resolver
 from msgstore.delivery.rewriting import Rewriter
 from msgstore.delivery.sending import Sender
 from msgstore.delivery.sieving import SIEVE_EVENTS, SieveFilter
 from msgstore.delivery.traces import TRACES_NAME, Traces
 from msgstore.delivery.warner import QuotaWarner
-from msgstore.model.address import MailboxId
 from msgstore.model.errors import ConfigError, DirectoryUnavailable
 from msgstore.model.interfaces import AuthProvider, DeliveryAgent, MessageStore, Outbound
+from msgstore.sieve import Engine
 from msgstore.store.disk import Disk
 from msgstore.store.maildir.layout import Layout
 from msgstore.store.maildir.store import MaildirStore
@@ -104,6 +104,9 @@ class AccessParts:
     auth: AuthProvider
     store: MessageStore
     agent: DeliveryAgent
+    engine: Engine
+    """Checks scripts as deliveries will run them."""
+
     history: History
     traces: Traces
     requests: RequestLog
@@ -206,6 +209,7 @@ def build_access(settings: Settings) -> AccessParts:
         auth=auth,
         store=store,
         agent=_build_agent(settings, directory, store, history=history, traces=traces, metrics=metrics),
+        engine=sieve_engine(settings.sieve),
         history=history,
         traces=traces,
         requests=RequestLog(
@@ -239,7 +243,7 @@ def _build_agent(
         sieve = SieveFilter(
             settings.sieve,
             store=store,
-            scripts_of=_scripts_of,
+            scripts_of=store.scripts,
             site=site,
             history=history,
             sender=_build_sender(settings, outbound, forwarder, site),
@@ -283,15 +287,6 @@ def _build_sender(settings: Settings, outbound: Outbound, forwarder: Forwarder, 
         redirect_sender=settings.sieve.redirect_sender,
         redirect_hours=settings.sieve.redirect_hours,
     )
-
-
-def _scripts_of(mailbox: MailboxId) -> Scripts:
-    """Give the scripts of a user."""
-    del mailbox
-    return _NO_SCRIPTS
-
-
-_NO_SCRIPTS: Final = NoScripts()
 
 
 def build_outbound(settings: Settings) -> Outbound:

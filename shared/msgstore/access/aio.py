@@ -35,7 +35,7 @@ from msgstore.access.mailshapes import (
     UndeleteResult,
 )
 from msgstore.access.rows import Rows
-from msgstore.access.searchshapes import SearchHit
+from msgstore.access.searchshapes import SearchHit, SearchResult
 from msgstore.access.shapes import HelloResult, LoginResult
 from msgstore.access.sync_body import receive_from
 from msgstore.access.uids import portions
@@ -43,7 +43,7 @@ from msgstore.access.uids import portions
 __all__ = ["AccessClient", "Body", "Session", "Watch"]
 
 Result = TypeVar("Result")
-Paged = TypeVar("Paged", ListResult, FetchResult)
+Paged = TypeVar("Paged", ListResult, FetchResult, SearchResult)
 
 
 class AccessClient(Listening):
@@ -371,13 +371,9 @@ class Session(Changing):
 
     async def search(self, folder: str = "INBOX", **conditions: object) -> tuple[SearchHit, ...]:
         """Give every message that meets the conditions, page by page; :class:`SearchArgs` names them."""
-        hits: list[SearchHit] = []
-        while True:
-            page = await self.client.ask(entries.MESSAGE_SEARCH, **self._in(folder), **conditions)
-            hits += page.hits
-            if page.next_uid is None:
-                return tuple(hits)
-            conditions["after_uid"] = page.next_uid
+        asked = self.client.pages(entries.MESSAGE_SEARCH, **self._in(folder), **conditions)
+        async with aclosing(asked) as pages:
+            return tuple([hit async for page in pages for hit in page.hits])
 
     async def watch(self, *folders: str, since: Mapping[str, int] | None = None) -> Watch:
         """Watch folders, all of them where none are named, from now or from the modseq that ``since`` has for one."""

@@ -32,7 +32,7 @@ from msgstore.access.mailshapes import (
     UndeleteResult,
 )
 from msgstore.access.rows import Rows
-from msgstore.access.searchshapes import SearchHit
+from msgstore.access.searchshapes import SearchHit, SearchResult
 from msgstore.access.shapes import HelloResult, LoginResult
 from msgstore.access.sync_body import Body, receive_from
 from msgstore.access.sync_changes import Changing
@@ -44,7 +44,7 @@ from msgstore.access.watchshapes import WatchEvent
 __all__ = ["AccessClient", "Body", "Session", "Watch", "receive_from"]
 
 Result = TypeVar("Result")
-Paged = TypeVar("Paged", ListResult, FetchResult)
+Paged = TypeVar("Paged", ListResult, FetchResult, SearchResult)
 
 
 class AccessClient:
@@ -334,13 +334,8 @@ class Session(Changing):
 
     def search(self, folder: str = "INBOX", **conditions: object) -> tuple[SearchHit, ...]:
         """Give every message that meets the conditions, page by page; :class:`SearchArgs` names them."""
-        hits: list[SearchHit] = []
-        while True:
-            page = self.client.ask(entries.MESSAGE_SEARCH, **self._in(folder), **conditions)
-            hits += page.hits
-            if page.next_uid is None:
-                return tuple(hits)
-            conditions["after_uid"] = page.next_uid
+        pages = self.client.pages(entries.MESSAGE_SEARCH, **self._in(folder), **conditions)
+        return tuple(hit for page in pages for hit in page.hits)
 
     def _ask(self, method: Method[Any, Result], folder: str | None, **args: object) -> Result:
         return self.client.ask(method, **self._in(folder), **args)
