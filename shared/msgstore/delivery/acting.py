@@ -195,7 +195,7 @@ class Actor:
                 pass
 
     def _redirect(self, action: Redirect, decision: Decision, arrival: Arrival, filer: "_Filer") -> None:
-        if action.message is not None and arrival.is_cut:
+        if action.message is not None and arrival.content.is_cut:
             filer.note("the header is too long to be edited: the message is kept as it came", action.line)
             decision.keep_original()
             return
@@ -264,10 +264,10 @@ class _Filer:
 
     def _file(self, place: Filing, flags: Sequence[str], message: EditedMessage | None, line: int) -> None:
         pieces = None
-        if message is not None and self._arrival.is_cut:
+        if message is not None and self._arrival.content.is_cut:
             self.note("the header is too long to be edited: the message is kept as it came", line)
         elif message is not None:
-            pieces = EditedPieces(self._arrival, message, before=self._arrival.trace)
+            pieces = EditedPieces(self._arrival.content, message, before=self._arrival.content.trace)
         system, keywords = _split(flags)
         self._decision.file(dataclasses.replace(place, flags=system, keywords=keywords), pieces)
 

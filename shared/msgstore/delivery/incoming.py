@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from msgstore.delivery.arrival import Arrival
+from msgstore.delivery.arrival import Arrival, Content
 from msgstore.delivery.decisions import Decisions, filed_or_inbox
 from msgstore.delivery.filter import Filter
 from msgstore.delivery.forwarding import Forwarder
@@ -71,6 +71,7 @@ class Incoming:
         """What became of each list of addresses elsewhere: one that is named twice gets the message once."""
 
         self._decisions = Decisions(workshop.store)
+        self._content: Content | None = None
         self._told: BaseException | None = None
         self.delivery_ids: tuple[str, ...] = tuple(
             f"{transaction}.{index}" for index in range(1, len(envelope.recipients) + 1)
@@ -179,8 +180,7 @@ class Incoming:
                 Arrival(
                     envelope=self._envelope,
                     recipient=recipient,
-                    staged=staged,
-                    trace=self._trace_lines,
+                    content=self._whole(staged),
                     delivery_id=self.delivery_ids[index],
                     is_alone=whole.forward is None or (len(whole.forward.local) == 1 and not whole.forward.remote),
                 ),
@@ -190,6 +190,14 @@ class Incoming:
             self._require_room(recipient, decision.messages)
             return ()
         return self._with_room(recipient, self._workshop.routing.decide(self._envelope, recipient, header))
+
+    def _whole(self, staged: StagedMessage) -> Content:
+        content = self._content
+        if content is None:
+            encryption = self._envelope.encryption
+            sealed = encryption is not None and encryption.encrypted
+            content = self._content = Content(staged, self._trace_lines, sealed=sealed)
+        return content
 
     def _send_on(self, index: int, targets: tuple[Address, ...]) -> None:
         if targets not in self._sent_on:

@@ -80,7 +80,7 @@ class Sender:
     def redirect(self, action: Redirect, arrival: Arrival, note: Callable[[str, int], None]) -> list[Sending]:
         """Give one sending for each address; none where the message came from this script, or there is no address."""
         mailbox = str(arrival.recipient.mailbox)
-        names = field_values(arrival.header, REDIRECTED_FROM.lower().encode("ascii"))
+        names = field_values(arrival.content.header, REDIRECTED_FROM.lower().encode("ascii"))
         if any(decode_words(name).strip().lower() == mailbox for name in names):
             note("the message was redirected from here before: it is kept", action.line)
             return []
@@ -101,7 +101,7 @@ class Sender:
         said = Redirection(
             mailbox=mailbox,
             reverse_path=self._reverse_path(arrival),
-            pieces=None if action.message is None else EditedPieces(arrival, action.message),
+            pieces=None if action.message is None else EditedPieces(arrival.content, action.message),
             notify=None if action.notify is None else tuple(filter(None, action.notify.upper().split(","))),
             ret=action.ret,
         )
@@ -142,8 +142,8 @@ class Sender:
             go=lambda: self._forwarder.send_on(
                 arrival.envelope,
                 arrival.recipient,
-                arrival.staged,
-                trace=arrival.trace,
+                arrival.content.staged,
+                trace=arrival.content.trace,
                 targets=(target,),
                 delivery_id=arrival.delivery_id,
                 redirection=said,
@@ -192,15 +192,19 @@ class Sender:
         return self._letter("the notification", action.line, letter)
 
     def _report(self, action: Report, arrival: Arrival) -> Sending:
-        pieces = None if action.message is None else EditedPieces(arrival, action.message)
-        original = b"".join(pieces) if pieces is not None else arrival.header + b"\r\n" + arrival.body()
+        pieces = None if action.message is None else EditedPieces(arrival.content, action.message)
+        original = (
+            b"".join(pieces)
+            if pieces is not None
+            else arrival.content.header + b"\r\n" + arrival.content.message.body()
+        )
         letter = compose_feedback(
             self._letterhead(arrival),
             _original(arrival),
             to=parse_address(action.address),
             feedback_type=action.feedback_type,
             text=action.text,
-            content=arrival.header if action.headers_only else original,
+            content=arrival.content.header if action.headers_only else original,
             is_header=action.headers_only,
         )
         return self._letter("the report", action.line, letter)
@@ -232,7 +236,7 @@ class Sender:
 def _original(arrival: Arrival) -> Original:
     return Original(
         reverse_path=arrival.envelope.reverse_path,
-        header=arrival.header_block,
+        header=arrival.content.header_block,
         forward_path=arrival.recipient.forward_path,
         orcpt=arrival.recipient.orcpt,
     )
@@ -240,13 +244,13 @@ def _original(arrival: Arrival) -> Original:
 
 def _origin(arrival: Arrival) -> str:
     """Name a message by what its author gave it: an id alone may be one that somebody uses twice."""
-    header = arrival.header
+    header = arrival.content.header
     digest = hashlib.blake2b(digest_size=32)
     for name in _ORIGIN_FIELDS:
         for value in field_values(header, name):
             digest.update(b"%d:%s:%d:%s" % (len(name), name, len(value), value))
     if not field_values(header, b"message-id"):
         # Two messages without an id may differ in nothing but their text.
-        for piece in arrival.body_pieces():
+        for piece in arrival.content.body_pieces():
             digest.update(piece)
     return digest.hexdigest()

@@ -25,7 +25,6 @@ from msgstore.sieve import (
     Envelope,
     InvalidScript,
     Level,
-    Message,
     Owner,
     Program,
     ScriptFailed,
@@ -229,11 +228,10 @@ class SieveFilter:
 
     def _context(self, arrival: Arrival) -> Context:
         envelope, recipient, settings = arrival.envelope, arrival.recipient, self._settings
-        sealed = envelope.encryption is not None and envelope.encryption.encrypted
         reverse_path = "" if envelope.reverse_path is None else str(envelope.reverse_path)
         deadline = self._clock.monotonic() + settings.run_seconds
         return Context(
-            Message(arrival.header, arrival.body, octets=arrival.octets, sealed=sealed),
+            arrival.content.message,
             envelope=Envelope(
                 reverse_path=reverse_path,
                 forward_path=str(recipient.forward_path),
@@ -253,7 +251,7 @@ class SieveFilter:
         )
 
     def _place(self, arrival: Arrival) -> Filing:
-        (place,) = self._routing.decide(arrival.envelope, arrival.recipient, arrival.header_block)
+        (place,) = self._routing.decide(arrival.envelope, arrival.recipient, arrival.content.header_block)
         return place
 
     def _tell_broken(self, arrival: Arrival, error: InvalidScript) -> None:
