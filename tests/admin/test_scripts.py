@@ -4,6 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from msgstore.model.address import MailboxId
+from msgstore.model.folder import INBOX
+from msgstore.model.interfaces import Filing
+from msgstore.store.maildir.layout import Layout
+from msgstore.store.maildir.store import MaildirStore
 from tests.admin.trial import Trial
 
 ALICE = "alice@example.com"
@@ -108,6 +113,28 @@ def test_rules_that_stand_for_no_script_are_refused_and_a_script_that_is_no_rule
 
     assert trial.run("sieve", "get", ALICE, "a").stdout == "keep;\n"
     trial.run("sieve", "rules", "list", ALICE, "absent", code=67)
+
+
+def test_a_script_is_previewed_on_mail_that_is_there(trial: Trial) -> None:
+    script = 'require ["fileinto", "envelope"]; if envelope :is "from" "b@example.org" { fileinto "Work"; }'
+    mailbox = MailboxId("alice", "example.com")
+    store = MaildirStore(str(trial.place / "mail"), layout_for=lambda _: Layout())
+    for text in (b"Return-Path: <b@example.org>\r\nSubject: 1\r\n\r\n", b"Subject: 2\r\n\r\n"):
+        with store.stage() as staged:
+            staged.write(text)
+            list(store.deliver(staged, [Filing(mailbox=mailbox, folder=INBOX)]))
+    store.close()
+    trial.run("sieve", "preview", ALICE, code=67)
+    trial.run("sieve", "put", ALICE, "a", "-", "--activate", stdin=script)
+
+    found = trial.json("sieve", "preview", ALICE)
+
+    assert [(row["uid"], row["action"], row["details"]) for row in found] == [
+        (1, "fileinto", "folder=Work"),
+        (2, "keep", "implicit=yes"),
+    ]
+    assert trial.json("sieve", "preview", ALICE, "a", "--limit", "1")[0]["uid"] == 2
+    assert len(trial.json("message", "list", ALICE)) == 2
 
 
 def test_an_address_of_a_server_says_user_and_host(trial: Trial) -> None:

@@ -4,13 +4,13 @@ import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 import rich_click as click
 
 from msgstore.admin.console import EX_DATAERR, Console, Row, pass_console, read_password
+from msgstore.admin.previews import details_of, preview
 from msgstore.admin.rules import rules
 from msgstore.admin.users import ADDRESS, find_account
 from msgstore.model.errors import MailboxNotFound
@@ -26,7 +26,7 @@ from msgstore.scripts import (
     put_checked,
     take_scripts,
 )
-from msgstore.sieve import Action, Context, Envelope, Message, Verdict, default_engine, evaluate
+from msgstore.sieve import Context, Envelope, Message, Verdict, default_engine, evaluate
 
 __all__ = ["commands", "shelf_of"]
 
@@ -233,7 +233,7 @@ def _show_findings(console: Console, findings: Findings) -> None:
 
 def _show_verdict(console: Console, verdict: Verdict, *, trace: bool) -> None:
     actions: list[Row] = [
-        {"line": action.line or None, "action": type(action).__name__.lower(), "details": _details(action)}
+        {"line": action.line or None, "action": type(action).__name__.lower(), "details": details_of(action)}
         for action in verdict.actions
     ]
     steps: list[Row] = [
@@ -251,19 +251,6 @@ def _show_verdict(console: Console, verdict: Verdict, *, trace: bool) -> None:
         console.note(f"the script fails, and the message is kept as it came: {error}")
 
 
-def _details(action: Action) -> str:
-    """Say what an action is about: every value it has beside its place."""
-    found = {field.name: getattr(action, field.name) for field in fields(action)}
-    edited = "message=edited" if found.pop("message", None) is not None else ""
-    told = (f"{name}={_shown(value)}" for name, value in found.items() if value and name not in ("line", "script"))
-    return "; ".join([*told, *([edited] if edited else [])])
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, tuple):
-        return " ".join(map(str, cast("tuple[object, ...]", value)))
-    return "yes" if value is True else str(value)
-
-
+sieve.add_command(preview)
 sieve.add_command(rules)
 commands: Final = (sieve,)
