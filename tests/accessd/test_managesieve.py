@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import socket
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from msgstore.model.errors import ConfigError, RateLimited
 from msgstore.model.scripts import SCRIPTS_LIMIT
 from msgstore.sieve import default_engine
 from tests.accessd_room import ALICE
-from tests.sieve_room import LOGIN, certificate, front
+from tests.sieve_room import LOGIN, Desk, certificate, front
 
 OK = [b"OK\r\n"]
 
@@ -245,6 +246,24 @@ async def test_the_end_of_the_server_is_told(tmp_path: Path) -> None:
         await served.server.stop()
 
         assert (await desk.line()).startswith(b"BYE (TRYLATER) ")
+
+
+async def test_a_peer_at_a_unix_socket_is_this_machine(tmp_path: Path) -> None:
+    path = str(tmp_path / "sieve.sock")
+    async with front(tmp_path) as served:
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(path)
+            listening.listen(8)
+            await served.server.start([listening])
+            reader, writer = await asyncio.open_unix_connection(path)
+            desk = Desk(reader, writer)
+            greeting = await desk.answer()
+            said = await desk.ask(LOGIN)
+            writer.close()
+
+        assert b'"SASL" "PLAIN"\r\n' in greeting
+        assert said == [b'OK "logged in"\r\n']
+        assert [client.address for client in served.room.doorman.clients] == [None]
 
 
 async def test_a_fault_of_ours_ends_one_connection_and_no_other(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from msgstore.model.address import MailboxId
 from msgstore.model.errors import StoreUnavailable
 from msgstore.model.scripts import (
     SCRIPT_LIMIT_OCTETS,
@@ -18,7 +19,7 @@ from msgstore.model.scripts import (
 from msgstore.store.disk import Disk
 from msgstore.store.maildir.layout import Layout
 from msgstore.store.maildir.scriptnames import file_in_link, file_of, name_of
-from msgstore.store.maildir.scripts import PLAIN_NAME
+from msgstore.store.maildir.scripts import PLAIN_NAME, ActiveScripts
 from msgstore.store.maildir.store import MaildirStore
 from tests.contract.shelf import ALICE
 
@@ -235,6 +236,39 @@ def test_a_script_that_rests_is_read_once(tmp_path: Path) -> None:
     file.write_bytes(b"stop;")
     assert shelf.active() == StoredScript(name=PLAIN_NAME, content=b"stop;")
     store.close()
+
+
+def test_only_so_many_octets_of_scripts_are_remembered(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"")
+    status = (tmp_path / "a").stat()
+    scripts = ActiveScripts()
+    large = StoredScript(name="a", content=b"#" * SCRIPT_LIMIT_OCTETS)
+    mailboxes = [MailboxId(f"user{number}", "example.com") for number in range(80)]
+
+    for mailbox in mailboxes:
+        scripts.keep(mailbox, "a", status, large)
+        scripts.keep(mailbox, "a", status, large)
+
+    known = [scripts.get(mailbox, "a", status) is not None for mailbox in mailboxes]
+    assert known == [False] * 16 + [True] * 64
+
+
+@pytest.mark.parametrize("name", ["other", None])
+def test_an_active_script_that_lost_its_long_name_is_an_error(
+    store: MaildirStore, tmp_path: Path, name: str | None
+) -> None:
+    shelf = store.scripts(ALICE)
+    shelf.put("山" * 128, b"keep;")
+    shelf.activate("山" * 128)
+    (beside,) = (home(tmp_path) / "sieve").glob("*.name")
+
+    if name is None:
+        beside.unlink()
+    else:
+        beside.write_text(name)
+
+    with pytest.raises(StoreUnavailable):
+        shelf.active()
 
 
 def test_a_script_written_just_now_is_read_again(tmp_path: Path) -> None:
