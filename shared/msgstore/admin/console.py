@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,8 @@ from msgstore.auth.directory import Directory
 from msgstore.auth.domains import Domains
 from msgstore.config.loader import load_settings
 from msgstore.config.schema import Settings
+from msgstore.config.sieving import SieveSettings
+from msgstore.delivery.programs import sieve_engine
 from msgstore.model.errors import (
     AddressError,
     ConfigError,
@@ -39,6 +42,7 @@ from msgstore.model.scripts import (
     TooManyScripts,
 )
 from msgstore.scripts import RulesRefused, ScriptInvalid
+from msgstore.sieve import Engine
 from msgstore.wiring import build_store
 
 __all__ = [
@@ -97,6 +101,15 @@ class Console:
         if self._directory is None:
             self._directory = Directory(self.settings, Domains(self.settings))
         return self._directory
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Checks and runs scripts as deliveries do; without a usable configuration as one without any key says."""
+        try:
+            settings = self.settings.sieve
+        except ConfigError:
+            settings = SieveSettings()
+        return sieve_engine(settings)
 
     @contextmanager
     def store(self) -> Generator[MessageStore]:

@@ -23,7 +23,6 @@ from msgstore.sieve import (
     Owner,
     Program,
     Services,
-    default_engine,
     evaluate,
 )
 
@@ -44,7 +43,7 @@ def preview(console: Console, address: str, name: str | None, *, folder: str, li
     The envelope is not kept with a message: envelope tests see the recipient and the Return-Path.
     """
     mailbox = find_account(console, address).user.mailbox
-    engine = default_engine()
+    engine = console.engine
     rows: list[Row] = []
     with console.store() as store:
         if not store.mailbox_exists(mailbox):

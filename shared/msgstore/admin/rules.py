@@ -12,7 +12,7 @@ from msgstore.admin.users import ADDRESS, find_account
 from msgstore.model.scripts import ScriptNotFound, ScriptShelf
 from msgstore.scripts import Rule, RulesRefused, put_checked, rules_in, text_of
 from msgstore.scripts.rules import Value, Word
-from msgstore.sieve import default_engine
+from msgstore.sieve import Engine
 
 __all__ = ["rules"]
 
@@ -34,7 +34,7 @@ def list_rules(console: Console, address: str, name: str) -> None:
     """List the rules of a script."""
     mailbox = find_account(console, address).user.mailbox
     with console.store() as store:
-        found = _rules(store.scripts(mailbox), name, may_be_new=False)
+        found = _rules(store.scripts(mailbox), console.engine, name, may_be_new=False)
     if console.as_json:
         click.echo(json.dumps([asdict(rule) for rule in found]))
         return
@@ -88,9 +88,9 @@ def add(
     mailbox = find_account(console, address).user.mailbox
     with console.store() as store:
         shelf = store.scripts(mailbox)
-        before = _rules(shelf, name, may_be_new=True)
+        before = _rules(shelf, console.engine, name, may_be_new=True)
         after = (made, *before) if first else (*before, made)
-        put_checked(shelf, default_engine(), name, text_of(after, default_engine()), activate=activate)
+        put_checked(shelf, console.engine, name, text_of(after, console.engine), activate=activate)
     console.done(f"{name} has {len(after)} rules", name=name, rules=len(after))
 
 
@@ -104,24 +104,24 @@ def remove(console: Console, address: str, name: str, rule: str) -> None:
     mailbox = find_account(console, address).user.mailbox
     with console.store() as store:
         shelf = store.scripts(mailbox)
-        before = _rules(shelf, name, may_be_new=False)
+        before = _rules(shelf, console.engine, name, may_be_new=False)
         after = tuple(one for one in before if one.name != rule)
         if len(after) == len(before):
             raise click.UsageError(f"{name} has no rule {rule!r}")
         if not after:
             raise click.UsageError(f"{rule!r} is the last rule; remove the script with `msgstore sieve rm`")
-        put_checked(shelf, default_engine(), name, text_of(after, default_engine()))
+        put_checked(shelf, console.engine, name, text_of(after, console.engine))
     console.done(f"{name} has {len(after)} rules", name=name, rules=len(after))
 
 
-def _rules(shelf: ScriptShelf, name: str, *, may_be_new: bool) -> tuple[Rule, ...]:
+def _rules(shelf: ScriptShelf, engine: Engine, name: str, *, may_be_new: bool) -> tuple[Rule, ...]:
     try:
         content = shelf.read(name)
     except ScriptNotFound:
         if may_be_new:
             return ()
         raise
-    found = rules_in(content, default_engine())
+    found = rules_in(content, engine)
     if found is None:
         raise RulesRefused(f"{name} says more than rules can; change its text")
     return found

@@ -26,7 +26,7 @@ from msgstore.scripts import (
     put_checked,
     take_scripts,
 )
-from msgstore.sieve import Context, Envelope, Message, Verdict, default_engine, evaluate
+from msgstore.sieve import Context, Envelope, Message, Verdict, evaluate
 
 __all__ = ["commands", "shelf_of"]
 
@@ -91,7 +91,7 @@ def put(console: Console, address: str, name: str, file: str, *, activate: bool)
     """Keep a script that compiles; FILE is - for standard input."""
     content = _content(file)
     with shelf_of(console, address) as shelf:
-        warnings = put_checked(shelf, default_engine(), name, content, activate=activate)
+        warnings = put_checked(shelf, console.engine, name, content, activate=activate)
     for warning in warnings:
         console.note(str(warning))
     console.done(f"{name} is kept", name=name, octets=len(content), active=activate, warnings=len(warnings))
@@ -107,7 +107,7 @@ def activate(console: Console, address: str, name: str | None, *, is_none: bool)
     if is_none == (name is not None):
         raise click.UsageError("give a name, or --none")
     with shelf_of(console, address) as shelf:
-        activate_checked(shelf, default_engine(), name)
+        activate_checked(shelf, console.engine, name)
     console.done(f"{name} is active" if name else "no script is active", name=name)
 
 
@@ -127,7 +127,7 @@ def remove(console: Console, address: str, name: str) -> None:
 @pass_console
 def check_script(console: Console, file: str) -> int:
     """Compile a script and say everything that is wrong; FILE is - for standard input."""
-    findings = check(default_engine(), _content(file))
+    findings = check(console.engine, _content(file))
     _show_findings(console, findings)
     return 0 if findings.is_valid else EX_DATAERR
 
@@ -143,7 +143,7 @@ def try_script(
     console: Console, file: Path, message: str, *, envelope_from: str | None, envelope_to: str | None, trace: bool
 ) -> int:
     """Run a script on a message and show what would be done; nothing is done.  MESSAGE is - for standard input."""
-    engine = default_engine()
+    engine = console.engine
     content = _content(str(file))
     findings = check(engine, content)
     if not findings.is_valid:
@@ -174,7 +174,7 @@ def import_scripts(
     password = read_password(from_stdin=password_stdin, twice=False).decode()
     found = fetch_scripts(remote, password)
     with shelf_of(console, address) as shelf:
-        done = take_scripts(shelf, default_engine(), found, overwrite=overwrite)
+        done = take_scripts(shelf, console.engine, found, overwrite=overwrite)
     rows: list[Row] = [
         {"name": one.name, "outcome": one.outcome, "active": one.is_active, "why": one.why or None} for one in done
     ]
