@@ -94,6 +94,60 @@ def test_a_symbolic_link_in_its_place_is_not_followed(tmp_path: Path, place: tup
     directories.close()
 
 
+class LateDisk(Disk):
+    """Lives some seconds later than the files, so that no directory changed just now."""
+
+    late_seconds = 10.0
+
+    def wall_seconds(self) -> float:
+        return super().wall_seconds() + self.late_seconds
+
+
+def test_a_name_that_is_not_there_is_searched_for_again_when_the_directory_has_changed(
+    tmp_path: Path, place: tuple[str, tuple[str, ...]]
+) -> None:
+    disk = LateDisk()
+    directories = Directories(disk, clock=Watch())
+    entry = directories.take(place)
+    searches = 0
+
+    def look(name: str) -> int:
+        nonlocal searches
+        searches += 1
+        return disk.stat(entry.fd, name).st_size
+
+    def search(name: str) -> int | None:
+        return directories.search(entry, name, lambda: look(name))
+
+    assert [search("a"), search("b"), search("a"), search("b"), searches] == [None, None, None, None, 2]
+    inner = tmp_path / "user" / "new"
+    before = inner.stat().st_mtime_ns
+    (inner / "a").write_bytes(b"xyz")
+    # As a copy does that keeps times.
+    os.utime(inner, ns=(before, before))
+
+    assert [search("a"), search("b"), search("a"), search("b"), searches] == [3, None, 3, None, 5]
+    directories.give_back(entry)
+    directories.close()
+
+
+def test_of_a_directory_that_changed_just_now_no_absence_is_remembered(place: tuple[str, tuple[str, ...]]) -> None:
+    disk = LateDisk()
+    disk.late_seconds = 0.0
+    directories = Directories(disk, clock=Watch())
+    entry = directories.take(place)
+    searches: list[str] = []
+
+    def look() -> int:
+        searches.append("a")
+        return disk.stat(entry.fd, "a").st_size
+
+    assert [directories.search(entry, "a", look) for _ in range(3)] == [None] * 3
+    assert len(searches) == 3
+    directories.give_back(entry)
+    directories.close()
+
+
 def test_a_directory_that_is_gone_is_gone(tmp_path: Path, place: tuple[str, tuple[str, ...]]) -> None:
     watch = Watch()
     directories = Directories(Disk(), clock=watch)

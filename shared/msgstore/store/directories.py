@@ -7,14 +7,16 @@ the cache has let it go.
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 from msgstore.model.interfaces import Clock
 from msgstore.store.disk import Disk
 
 __all__ = ["Directories", "OpenDirectory", "Place"]
+
+T = TypeVar("T")
 
 Place = tuple[str, tuple[str, ...]]
 """A root path from the configuration and checked components below it."""
@@ -35,8 +37,8 @@ class OpenDirectory:
     def __init__(self, fd: int, walked_at: float) -> None:
         self.fd = fd
         status = os.fstat(fd)
-        self.lacks: tuple[str, int] | None = None
-        """A name that was not there while the directory bore this time of change, in ns."""
+        self.lacks: dict[str, int] = {}
+        """Names that were not there, each with the time of change that the directory bore before the search, in ns."""
 
         self.identity = (status.st_dev, status.st_ino)
         self.users = 0
@@ -110,13 +112,26 @@ class Directories:
             if entry.users == 0 and not entry.is_cached:
                 os.close(entry.fd)
 
-    def note_absence(self, entry: OpenDirectory, name: str, changed_ns: int) -> None:
-        """Remember that a name is not there while the directory bears this time of change, taken before the search.
+    def search(self, entry: OpenDirectory, name: str, look: Callable[[], T]) -> T | None:
+        """Give what ``look`` finds under a name; None where it raises FileNotFoundError.
 
-        Nothing is remembered of a directory that changed just now: a further change could leave the same time.
+        It is not asked again before the directory changes: what most mailboxes lack costs each delivery a look at the
+        directory alone.  Nothing is remembered of one that changed just now, as the next change could leave the same
+        time.
+
+        Raises:
+            OSError: ``look`` raises it, or the directory cannot be looked at.
         """
-        if changed_ns < (self._disk.wall_seconds() - SETTLED_SECONDS) * 1e9:
-            entry.lacks = (name, changed_ns)
+        # Of the inode: no tool can set it, while a copy may bring the old time of modification along.
+        changed_ns = os.fstat(entry.fd).st_ctime_ns
+        if entry.lacks.get(name) == changed_ns:
+            return None
+        try:
+            return look()
+        except FileNotFoundError:
+            if changed_ns < (self._disk.wall_seconds() - SETTLED_SECONDS) * 1e9:
+                entry.lacks[name] = changed_ns
+            return None
 
     def forget(self, place: Place) -> None:
         """Let go of a directory and everything below it."""

@@ -80,14 +80,8 @@ class QuotaFile:
         except OSError:
             return
         try:
-            # Most mailboxes have no such file, and each delivery would search for it.
-            changed_ns = os.fstat(box.fd).st_mtime_ns
-            if box.lacks == (SIZE_NAME, changed_ns):
-                return
-            try:
-                file = disk.open_append(box.fd, SIZE_NAME)
-            except FileNotFoundError:
-                directories.note_absence(box, SIZE_NAME, changed_ns)
+            file = directories.search(box, SIZE_NAME, lambda: disk.open_append(box.fd, SIZE_NAME))
+            if file is None:
                 return
             try:
                 # One write: lines of several processes do not mix.

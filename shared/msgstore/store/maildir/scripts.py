@@ -161,17 +161,22 @@ class MaildirScripts:
 
     def active(self) -> StoredScript | None:
         """Give the active script: a link read and a file looked at, where that has not changed."""
-        home = self._house.home_of(self.mailbox)
+        home, directories = self._house.home_of(self.mailbox), self._house.directories
         try:
-            with self._house.directories.lease(home) as home_fd:
-                link = self._link(home_fd)
-                if link.is_plain:
-                    return self._current(home_fd, LINK_NAME, PLAIN_NAME)
+            opened = directories.take(home)
+            try:
+                link = directories.search(opened, LINK_NAME, lambda: self._found_link(opened.fd))
+                if link is not None and link.is_plain:
+                    return self._current(opened.fd, LINK_NAME, PLAIN_NAME)
+            finally:
+                directories.give_back(opened)
         except (FileNotFoundError, NotADirectoryError):
             # There is no mailbox yet.
             return None
         except OSError as error:
             raise store_error_from(error) from error
+        if link is None:
+            return None
         if link.is_foreign:
             raise StoreUnavailable("the link of the active script leads to no script of the mailbox")
         if link.file is None:
@@ -279,9 +284,18 @@ class MaildirScripts:
 
     def _link(self, home_fd: int) -> _Link:
         try:
-            target = self._house.disk.read_link(home_fd, LINK_NAME)
+            return self._found_link(home_fd)
         except FileNotFoundError:
             return _ABSENT
+
+    def _found_link(self, home_fd: int) -> _Link:
+        """Look what stands under ``.sieve``.
+
+        Raises:
+            FileNotFoundError: nothing does.
+        """
+        try:
+            target = self._house.disk.read_link(home_fd, LINK_NAME)
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
