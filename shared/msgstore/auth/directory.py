@@ -5,7 +5,6 @@ name a mailbox.  Nothing here builds a path from what a peer said: names reach t
 """
 
 import dataclasses
-import operator
 import os
 import threading
 import time
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from msgstore.auth.domains import DomainPolicy, Domains
-from msgstore.auth.files import open_directory
+from msgstore.auth.files import are_same, open_directory
 from msgstore.auth.passwd import PasswdEntry, PasswdFile
 from msgstore.auth.quotas import QuotaLine, QuotaLines
 from msgstore.config.schema import Settings
@@ -96,8 +95,7 @@ class Directory:
         if asked_at >= oldest:
             return account
         looked_at, held = (0.0, ()) if domain is None else self._looked_at.get(domain, (0.0, ()))
-        is_same = len(held) == len(account.said_by) and all(map(operator.is_, held, account.said_by))
-        return account if is_same and looked_at >= oldest else None
+        return account if looked_at >= oldest and are_same(held, account.said_by) else None
 
     def usable(self, account: Account) -> Account:
         """Refuse a disabled user.

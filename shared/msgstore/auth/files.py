@@ -6,15 +6,16 @@ nobody links these on purpose.
 
 import errno
 import fcntl
+import operator
 import os
 import stat
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["FileStamp", "locked", "open_directory", "read_small", "replace_file", "stamp_of"]
+__all__ = ["FileStamp", "are_same", "locked", "open_directory", "read_small", "replace_file", "stamp_of"]
 
 _SMALL_FILE_LIMIT_OCTETS: Final = 64 << 20
 """Half a million users in one password file."""
@@ -44,6 +45,11 @@ class FileStamp:
     def is_settled(self) -> bool:
         """Whether a change from now on gets another stamp; the clock of file times ticks only every few ms."""
         return abs(time.time_ns() - self.changed_ns) > _SETTLED_NS
+
+
+def are_same(some: Sequence[object], others: Sequence[object]) -> bool:
+    """Whether what files said then is what is held of them now: the very objects, as each reading makes others."""
+    return len(some) == len(others) and all(map(operator.is_, some, others))
 
 
 def open_directory(root: str, *names: str) -> int:

@@ -6,7 +6,6 @@ that have neither user nor forward of their own.  What a forward says and cannot
 trouble and therefore temporary.
 """
 
-import operator
 import threading
 import time
 from collections import OrderedDict
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from msgstore.auth.directory import Account, Directory
+from msgstore.auth.files import are_same
 from msgstore.auth.forwards import CATCH_ALL, ForwardFiles, tiers
 from msgstore.model.address import Address, MailboxId, fold_domain, fold_local_part, parse_address
 from msgstore.model.errors import (
@@ -92,7 +92,7 @@ class Routes:
         if own is not None and own == route.mailbox.domain and not route.is_forward:
             after = self._held_for(own)
             # Another thread may have read a file anew in between, and nobody knows which of the two we saw.
-            said_by = (own, after) if _are_same(before, after) else None
+            said_by = (own, after) if are_same(before, after) else None
         with self._guard:
             self._recent[address] = _Remembered(now, route, said_by)
             if len(self._recent) > _REMEMBER_MOST:
@@ -114,7 +114,7 @@ class Routes:
             return None
         domain, held = found.said_by
         watched = self._domains.get(domain)
-        if watched is None or watched.looked_at < oldest or not _are_same(held, self._held_for(domain)):
+        if watched is None or watched.looked_at < oldest or not are_same(held, self._held_for(domain)):
             return None
         return found.route
 
@@ -224,10 +224,6 @@ class Routes:
             return parse_address(text.removeprefix("<").removesuffix(">"))
         except InvalidAddress as error:
             raise DirectoryUnavailable(f"{address} is forwarded to {text[:80]!r}, which is no address") from error
-
-
-def _are_same(some: tuple[object, ...], others: tuple[object, ...]) -> bool:
-    return len(some) == len(others) and all(map(operator.is_, some, others))
 
 
 def _folded(target: Address) -> Address:
