@@ -31,6 +31,7 @@ from msgstore.model.user import User
 from msgstore.service.offload import Offload
 from msgstore.store.memory import MemoryStore
 from msgstore.store.memory_folder import MemoryFolder, new_message
+from tests.clocks import HandClock
 
 ALICE = MailboxId("alice", "example.org")
 BOB = MailboxId("bob", "example.org")
@@ -78,19 +79,6 @@ class ShelfBody:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-class HandClock:
-    """Time that stands until a test moves it."""
-
-    def __init__(self) -> None:
-        self.now = 1_700_000_000.0
-
-    def time(self) -> float:
-        return self.now
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 class ShelfFolder(MemoryFolder):

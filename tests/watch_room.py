@@ -23,7 +23,8 @@ from msgstore.store.clock import SystemClock
 from msgstore.store.maildir.layout import Layout
 from msgstore.store.maildir.store import MaildirStore
 from msgstore.store.memory import MemoryStore
-from tests.accessd_room import ALICE, ANYBODY, Doorman, HandClock
+from tests.accessd_room import ALICE, ANYBODY, Doorman
+from tests.clocks import HandClock
 
 __all__ = ["WORK", "add", "client_of", "deliver", "flag", "made", "named", "next_of", "served", "summary", "until"]
 

@@ -21,7 +21,8 @@ from msgstore.store.maildir.layout import Layout
 from msgstore.store.maildir.store import MaildirStore
 from msgstore.store.memory import MemoryStore
 from msgstore.store.requests import RequestLog
-from tests.accessd_room import ALICE, ANYBODY, Doorman, HandClock, Tally
+from tests.accessd_room import ALICE, ANYBODY, Doorman, Tally
+from tests.clocks import HandClock
 
 USER = str(ALICE)
 LARGE = b"Subject: large\r\n\r\n" + b"0123456789abcdef" * (25 << 16)

@@ -18,7 +18,8 @@ from msgstore.model.folder import INBOX, FolderName, FolderStatus
 from msgstore.model.message import MessageInfo, Uid
 from msgstore.model.outcomes import Changes
 from msgstore.model.user import User
-from tests.accessd_room import ALICE, HandClock
+from tests.accessd_room import ALICE
+from tests.clocks import HandClock
 from tests.watch_room import WORK, client_of, deliver, flag, made, next_of, served, until
 
 STATUS = FolderStatus(messages=0, octets=0, unseen=0, uidvalidity=7, uidnext=1, modseq=1)

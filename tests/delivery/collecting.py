@@ -1,4 +1,4 @@
-"""An Outbound that collects what would be sent."""
+"""An Outbound that collects what would be sent, and a counter that collects what was counted."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from msgstore.model.errors import MsgstoreError
 from msgstore.model.interfaces import Submission
 
-__all__ = ["CollectingOutbound"]
+__all__ = ["CollectingOutbound", "Counted"]
 
 
 @dataclass
@@ -32,3 +32,21 @@ class CollectingOutbound:
     def recipients(self) -> list[list[str]]:
         """Give the addresses of each submission."""
         return [[str(one.address) for one in submission.recipients] for submission, _ in self.sent]
+
+
+class Counted:
+    """Keeps the status of each delivery, and the events."""
+
+    def __init__(self) -> None:
+        self.deliveries: list[str] = []
+        self.events: list[str] = []
+
+    def count_delivery(self, *, domain: str, status: str, seconds: float, octets: int) -> None:
+        assert domain == "example.com"
+        assert seconds >= 0
+        assert octets >= 0
+        self.deliveries.append(status)
+
+    def count_event(self, event: str, amount: float = 1) -> None:
+        assert amount == 1
+        self.events.append(event)

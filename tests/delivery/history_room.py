@@ -6,27 +6,17 @@ from pathlib import Path
 
 from msgstore.delivery.history import History, Kind, Mark
 from msgstore.delivery.historyfile import FILE_NAME
+from tests.clocks import HandClock
 from tests.delivery.history_process import ALICE, store_in
 
 DAY = 86_400.0
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_700_000_000.0
-
-    def time(self) -> float:
-        return self.now
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 class Room:
     def __init__(self, place: Path) -> None:
         self.store = store_in(place)
         self.store.create_mailbox(ALICE)
-        self.clock = Clock()
+        self.clock = HandClock()
         self.file = place / "example.com" / "users" / "alice" / FILE_NAME
         self.history = self.again()
 

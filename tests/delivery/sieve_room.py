@@ -28,7 +28,7 @@ from msgstore.model.result import DeliveryResult
 from msgstore.model.scripts import ScriptNotFound, StoredScript
 from msgstore.store.maildir.layout import Layout
 from msgstore.store.maildir.store import MaildirStore
-from tests.delivery.collecting import CollectingOutbound
+from tests.delivery.collecting import CollectingOutbound, Counted
 
 __all__ = ["ALICE", "BOB", "MESSAGE", "Clock", "Room", "Shelf", "room_in"]
 
@@ -71,22 +71,6 @@ class Shelf:
         if name not in self.others:
             raise ScriptNotFound(name)
         return self.others[name].encode()
-
-
-class Counted:
-    def __init__(self) -> None:
-        self.deliveries: list[str] = []
-        self.events: list[str] = []
-
-    def count_delivery(self, *, domain: str, status: str, seconds: float, octets: int) -> None:
-        assert domain == "example.com"
-        assert seconds >= 0
-        assert octets >= 0
-        self.deliveries.append(status)
-
-    def count_event(self, event: str, amount: float = 1) -> None:
-        assert amount == 1
-        self.events.append(event)
 
 
 class Room:

@@ -28,7 +28,7 @@ from msgstore.store.maildir.layout import Layout
 from msgstore.store.maildir.store import MaildirStore
 from msgstore.store.memory import MemoryStore
 from msgstore.wiring import SystemClock
-from tests.delivery.collecting import CollectingOutbound
+from tests.delivery.collecting import CollectingOutbound, Counted
 
 MESSAGE = b"From: a@b\r\nSubject: hi\r\n\r\n.body\r\n"
 FORWARDS = """\
@@ -38,22 +38,6 @@ many:x@far.example,y@far.example,z@far.example
 alias:alice@example.com
 two:alice@example.com,bob@example.com
 """
-
-
-class Counted:
-    def __init__(self) -> None:
-        self.deliveries: list[str] = []
-        self.events: list[str] = []
-
-    def count_delivery(self, *, domain: str, status: str, seconds: float, octets: int) -> None:
-        assert domain == "example.com"
-        assert seconds >= 0
-        assert octets >= 0
-        self.deliveries.append(status)
-
-    def count_event(self, event: str, amount: float = 1) -> None:
-        assert amount == 1
-        self.events.append(event)
 
 
 class House:

@@ -20,6 +20,7 @@ from msgstore.sieve import (
     ScriptIsBroken,
     SeenBefore,
     Services,
+    Vacate,
     Verdict,
     default_engine,
     evaluate,
@@ -154,3 +155,17 @@ def told(actions: Sequence[Action]) -> list[str]:
 def decided(script: str, mail: bytes = MAIL, house: House | None = None, context: Context | None = None) -> list[str]:
     """Run a script and write what it decided in short."""
     return told(run(script, mail, house, context).actions)
+
+
+def vacate(script: str, mail: bytes = MAIL) -> Vacate:
+    """Run a script and give its only reply."""
+    verdict = run(script, mail)
+    assert verdict.error is None
+    found = [action for action in verdict.actions if isinstance(action, Vacate)]
+    assert len(found) == 1, verdict.notes
+    return found[0]
+
+
+def with_field(field: str) -> bytes:
+    """Give the message with one field more."""
+    return field.encode() + b"\r\n" + MAIL

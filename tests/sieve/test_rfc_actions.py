@@ -7,21 +7,8 @@ from msgstore.sieve import (
     FileInto,
     Keep,
     Scan,
-    Vacate,
 )
-from tests.sieve.room import MAIL, House, context_for, decided, errors, holds, run
-
-
-def vacate(script: str, mail: bytes = MAIL) -> Vacate:
-    verdict = run(script, mail)
-    assert verdict.error is None
-    found = [action for action in verdict.actions if isinstance(action, Vacate)]
-    assert len(found) == 1, verdict.notes
-    return found[0]
-
-
-def with_field(field: str) -> bytes:
-    return field.encode() + b"\r\n" + MAIL
+from tests.sieve.room import MAIL, House, context_for, decided, errors, holds, run, vacate
 
 
 def test_rfc5230_4_8_a_reply_says_what_it_answers_and_keeps_the_mail() -> None:

@@ -13,23 +13,9 @@ from msgstore.sieve import (
     Redirect,
     Reject,
     SeenMark,
-    Vacate,
     Verdict,
 )
-from tests.sieve.room import MAIL, NOW, House, context_for, decided, errors, holds, run, value
-
-
-def vacate(script: str, mail: bytes = MAIL) -> Vacate:
-    verdict = run(script, mail)
-    assert verdict.error is None
-    found = [action for action in verdict.actions if isinstance(action, Vacate)]
-    assert len(found) == 1, verdict.notes
-    return found[0]
-
-
-def with_field(field: str) -> bytes:
-    return field.encode() + b"\r\n" + MAIL
-
+from tests.sieve.room import MAIL, NOW, House, context_for, decided, errors, holds, run, vacate, value, with_field
 
 INCLUDES = {
     "always_allow": 'if address :is "from" "boss@example.com" { keep; } elsif address :is "from" "ceo@example.com" { keep; }',  # noqa: E501

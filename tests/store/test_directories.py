@@ -7,18 +7,7 @@ import pytest
 
 from msgstore.store.directories import Directories
 from msgstore.store.disk import Disk
-
-
-class Watch:
-    """A clock that is set by hand."""
-
-    now = 1000.0
-
-    def time(self) -> float:
-        return self.now
-
-    def monotonic(self) -> float:
-        return self.now
+from tests.clocks import HandClock
 
 
 class CountingDisk(Disk):
@@ -45,7 +34,7 @@ def inode_of(directories: Directories, place: tuple[str, tuple[str, ...]]) -> in
 def test_a_directory_that_is_still_there_is_looked_at_and_not_walked_to_again(
     place: tuple[str, tuple[str, ...]],
 ) -> None:
-    watch, disk = Watch(), CountingDisk()
+    watch, disk = HandClock(), CountingDisk()
     directories = Directories(disk, clock=watch)
     first = inode_of(directories, place)
 
@@ -58,7 +47,7 @@ def test_a_directory_that_is_still_there_is_looked_at_and_not_walked_to_again(
 def test_a_directory_that_others_put_in_its_place_is_found_within_a_second(
     tmp_path: Path, place: tuple[str, tuple[str, ...]]
 ) -> None:
-    watch = Watch()
+    watch = HandClock()
     directories = Directories(Disk(), clock=watch)
     first = inode_of(directories, place)
     (tmp_path / "user").rename(tmp_path / "gone")
@@ -71,7 +60,7 @@ def test_a_directory_that_others_put_in_its_place_is_found_within_a_second(
 
 
 def test_who_wants_to_be_certain_is_told_at_once(tmp_path: Path, place: tuple[str, tuple[str, ...]]) -> None:
-    directories = Directories(Disk(), clock=Watch())
+    directories = Directories(Disk(), clock=HandClock())
     inode_of(directories, place)
     (tmp_path / "user").rename(tmp_path / "gone")
 
@@ -81,7 +70,7 @@ def test_who_wants_to_be_certain_is_told_at_once(tmp_path: Path, place: tuple[st
 
 
 def test_a_symbolic_link_in_its_place_is_not_followed(tmp_path: Path, place: tuple[str, tuple[str, ...]]) -> None:
-    watch = Watch()
+    watch = HandClock()
     directories = Directories(Disk(), clock=watch)
     inode_of(directories, place)
     (tmp_path / "elsewhere" / "new").mkdir(parents=True)
@@ -107,7 +96,7 @@ def test_a_name_that_is_not_there_is_searched_for_again_when_the_directory_has_c
     tmp_path: Path, place: tuple[str, tuple[str, ...]]
 ) -> None:
     disk = LateDisk()
-    directories = Directories(disk, clock=Watch())
+    directories = Directories(disk, clock=HandClock())
     entry = directories.take(place)
     searches = 0
 
@@ -134,7 +123,7 @@ def test_a_name_that_is_not_there_is_searched_for_again_when_the_directory_has_c
 def test_of_a_directory_that_changed_just_now_no_absence_is_remembered(place: tuple[str, tuple[str, ...]]) -> None:
     disk = LateDisk()
     disk.late_seconds = 0.0
-    directories = Directories(disk, clock=Watch())
+    directories = Directories(disk, clock=HandClock())
     entry = directories.take(place)
     searches: list[str] = []
 
@@ -149,7 +138,7 @@ def test_of_a_directory_that_changed_just_now_no_absence_is_remembered(place: tu
 
 
 def test_a_directory_that_is_gone_is_gone(tmp_path: Path, place: tuple[str, tuple[str, ...]]) -> None:
-    watch = Watch()
+    watch = HandClock()
     directories = Directories(Disk(), clock=watch)
     inode_of(directories, place)
     (tmp_path / "user" / "new").rmdir()

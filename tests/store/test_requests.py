@@ -7,7 +7,7 @@ import pytest
 
 from msgstore.model.errors import StoreUnavailable
 from msgstore.store.requests import KEEP_SECONDS, RequestKey, RequestLog, State
-from tests.accessd_room import HandClock
+from tests.clocks import HandClock
 
 KEY = RequestKey(owner="user alice@example.org", method="message.append", id="one")
 
