@@ -82,18 +82,23 @@ class Agent:
     ) -> Recipient | None:
         """Resolve one recipient from memory; see the interface."""
         recipient = self._resolver.recall(forward_path, orcpt=orcpt, notify=notify)
-        if recipient is not None and self._sieve is not None:
-            for one in recipient.mailboxes:
-                may_wait = self._sieve.recall_may_wait(one.mailbox)
-                if may_wait is None:
+        if recipient is None:
+            return None
+        may_wait, is_limited = False, False
+        for one in recipient.mailboxes:
+            is_limited = is_limited or one.quota.is_limited
+            if self._sieve is not None:
+                waits = self._sieve.recall_may_wait(one.mailbox)
+                if waits is None:
                     # Its script stands on the disk.
                     return None
-                if may_wait:
-                    recipient = dataclasses.replace(recipient, may_wait=True)
-        if recipient is None or not any(one.quota.is_limited for one in recipient.mailboxes):
-            return recipient
-        # How full a mailbox is stands on the disk.
-        return _without_quota(recipient) if ignores_quota else None
+                may_wait = may_wait or waits
+        if is_limited and not ignores_quota:
+            # How full a mailbox is stands on the disk.
+            return None
+        if may_wait:
+            recipient = dataclasses.replace(recipient, may_wait=True)
+        return _without_quota(recipient) if is_limited else recipient
 
     def open(self, envelope: Envelope) -> Incoming:
         """Begin to take a message; touches no disk yet."""

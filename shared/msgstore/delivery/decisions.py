@@ -31,7 +31,9 @@ class Decisions:
 
     def names(self, index: int) -> str | None:
         """Give the actions for one recipient in words; None where no script ran."""
-        return ",".join(name for one in self._found.get(index, ()) for name in one.actions) or None
+        if index not in self._found:
+            return None
+        return ",".join(name for one in self._found[index] for name in one.actions) or None
 
     def is_discarded(self, index: int) -> bool:
         """Whether a recipient without any filing has the message thrown away, and not sent on."""

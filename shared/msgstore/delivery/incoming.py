@@ -65,6 +65,7 @@ class Incoming:
         self._workshop = workshop
         self._envelope = envelope
         self._transaction = transaction
+        self._reverse_path = "" if envelope.reverse_path is None else str(envelope.reverse_path)
         self._staged: StagedMessage | None = None
         self._trace_lines = b""
         self._sent_on: dict[tuple[Address, ...], Exception | None] = {}
@@ -83,7 +84,8 @@ class Incoming:
         if staged is None:
             trace = self._trace_lines = self._trace()
             staged = self._staged = self._workshop.store.stage(expected_octets=self._envelope.declared_octets)
-            staged.write(trace)
+            # One walk through the stage for both; most messages come in one piece.
+            chunk = trace + chunk
         staged.write(chunk)
 
     def commit(self, report: Callable[[DeliveryResult], None] | None = None) -> tuple[DeliveryResult, ...]:
@@ -331,8 +333,8 @@ class Incoming:
             delivery_id=result.delivery_id,
             mailbox=str(recipient.mailbox),
             forward_path=str(recipient.forward_path),
-            reverse_path=str(self._envelope.reverse_path or "<>"),
-            folder=",".join(str(place.folder) for place in result.filed) or None,
+            reverse_path=self._reverse_path or "<>",
+            folder=",".join([str(place.folder) for place in result.filed]) or None,
             sieve=self._decisions.names(index),
             octets=octets,
             seconds=round(seconds, 6),
@@ -344,18 +346,18 @@ class Incoming:
 
     def _trace(self) -> bytes:
         envelope = self._envelope
-        only = envelope.recipients[0] if len(envelope.recipients) == 1 else None
+        only = str(envelope.recipients[0].forward_path) if len(envelope.recipients) == 1 else None
         return trace_lines(
             TraceFacts(
-                return_path="" if envelope.reverse_path is None else str(envelope.reverse_path),
-                delivered_to=None if only is None else str(only.forward_path),
+                return_path=self._reverse_path,
+                delivered_to=only,
                 helo=envelope.client.helo,
                 address=envelope.client.address,
                 name=envelope.client.name,
                 protocol=envelope.client.protocol,
                 hostname=self._workshop.hostname,
                 transaction=self._transaction,
-                for_path=None if only is None else str(only.forward_path),
+                for_path=only,
                 at_seconds=envelope.received_at,
             )
         )

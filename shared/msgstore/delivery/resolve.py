@@ -65,7 +65,7 @@ class Resolver:
 
 
 def _recipient(forward_path: Address, route: Route, orcpt: str | None, notify: tuple[str, ...]) -> Recipient:
-    local = tuple(
+    local = [
         Recipient(
             forward_path=forward_path,
             mailbox=account.user.mailbox,
@@ -75,7 +75,7 @@ def _recipient(forward_path: Address, route: Route, orcpt: str | None, notify: t
             quota=account.user.quota,
         )
         for account in route.accounts
-    )
+    ]
     if len(local) == 1 and not route.remote:
         return local[0]
     return Recipient(
@@ -83,7 +83,7 @@ def _recipient(forward_path: Address, route: Route, orcpt: str | None, notify: t
         mailbox=route.mailbox,
         orcpt=orcpt,
         notify=notify,
-        forward=Forward(local=local, remote=route.remote),
+        forward=Forward(local=tuple(local), remote=route.remote),
     )
 
 

@@ -46,13 +46,15 @@ def trace_lines(facts: TraceFacts) -> bytes:
     if facts.delivered_to is not None:
         lines.append(f"Delivered-To: {_one_line(facts.delivered_to)}")
     lines.append(f"Received: from {_safe(facts.helo) or 'unknown'}{_connection(facts)}")
-    lines.append(f"\tby {_safe(facts.hostname)} (msgstore) with {_safe(facts.protocol)} id {_safe(facts.transaction)}")
+    by, protocol = _safe(facts.hostname), _safe(facts.protocol)
+    lines.append(f"\tby {by} (msgstore) with {protocol} id {_made_safe(facts.transaction)}")
     # A path outside of ASCII or with blanks would need encoding that Received does not have; it is left out.
     if facts.for_path is not None and not _COMMENT_UNSAFE.search(facts.for_path):
         lines.append(f"\tfor <{facts.for_path}>")
     lines[-1] += ";"
     lines.append(f"\t{_date(int(facts.at_seconds))}")
-    return "".join(f"{line}\r\n" for line in lines).encode("utf-8", "replace")
+    lines.append("")
+    return "\r\n".join(lines).encode("utf-8", "replace")
 
 
 @lru_cache(maxsize=16)
@@ -61,6 +63,8 @@ def _date(seconds: int) -> str:
 
 
 def _connection(facts: TraceFacts) -> str:
+    if facts.name is None and facts.address is None:
+        return ""
     name, address = _safe(facts.name), _safe(facts.address)
     words = [name] if name else []
     if address:
@@ -68,10 +72,12 @@ def _connection(facts: TraceFacts) -> str:
     return f" ({' '.join(words)})" if words else ""
 
 
-def _safe(text: str | None) -> str:
-    if text and not _COMMENT_UNSAFE.search(text):
-        return text[:255]
+def _made_safe(text: str | None) -> str:
     return _COMMENT_UNSAFE.sub("_", text)[:255] if text else ""
+
+
+_safe = lru_cache(maxsize=1024)(_made_safe)
+"""For what few peers say again and again."""
 
 
 def _one_line(text: str) -> str:

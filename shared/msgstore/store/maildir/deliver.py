@@ -81,10 +81,11 @@ class CourierHouse(Protocol):
 
 @dataclass(slots=True)
 class _Link:
-    """One name that was given and is not durable yet."""
+    """One name that was given and is not durable yet, in a directory that is held open for it."""
 
     place: Place
     name: str
+    directory: OpenDirectory
 
 
 class Courier:
@@ -112,11 +113,16 @@ class Courier:
                 yield error
             return
         links: dict[tuple[MailboxId, FolderName], _Link | MsgstoreError] = {}
-        for filing, date in zip(filings, dates, strict=True):
-            where = (filing.mailbox, filing.folder)
-            if where not in links:
-                links[where] = self._try_link(filing, date)
-        outcomes = yield from self._sync([link for link in links.values() if isinstance(link, _Link)])
+        try:
+            for filing, date in zip(filings, dates, strict=True):
+                where = (filing.mailbox, filing.folder)
+                if where not in links:
+                    links[where] = self._try_link(filing, date)
+            outcomes = yield from self._sync([link for link in links.values() if isinstance(link, _Link)])
+        finally:
+            for link in links.values():
+                if isinstance(link, _Link):
+                    self._house.directories.give_back(link.directory)
         for (mailbox, _), link in links.items():
             if isinstance(link, _Link) and outcomes[link.place] is None:
                 box = self._house.place_of(mailbox, INBOX)
@@ -128,25 +134,14 @@ class Courier:
 
     def _sync(self, links: Sequence[_Link]) -> Generator[Wait, None, dict[Place, MsgstoreError | None]]:
         """Have the directories synced and take back the names in those where that fails."""
-        directories = self._house.directories
+        directories = {link.place: link.directory for link in links}
         outcomes: dict[Place, MsgstoreError | None] = {}
-        taken: dict[Place, OpenDirectory] = {}
-        try:
-            for link in links:
-                if link.place not in taken:
-                    try:
-                        taken[link.place] = directories.take(link.place)
-                    except OSError as error:
-                        outcomes[link.place] = store_error_from(error)
-            names = Sync([entry.fd for entry in taken.values()], is_directory=True)
-            yield names
-            for (place, entry), outcome in zip(taken.items(), names.outcomes, strict=True):
-                outcomes[place] = None if outcome is None else store_error_from(outcome)
-                if outcome is not None:
-                    self._take_back(entry.fd, [link.name for link in links if link.place == place])
-        finally:
-            for entry in taken.values():
-                directories.give_back(entry)
+        names = Sync([entry.fd for entry in directories.values()], is_directory=True)
+        yield names
+        for (place, entry), outcome in zip(directories.items(), names.outcomes, strict=True):
+            outcomes[place] = None if outcome is None else store_error_from(outcome)
+            if outcome is not None:
+                self._take_back(entry.fd, [link.name for link in links if link.place == place])
         return outcomes
 
     def _take_back(self, inner_fd: int, names: Sequence[str]) -> None:
@@ -179,23 +174,31 @@ class Courier:
             raise FolderNotFound(f"{filing.mailbox} has no folder {filing.folder}") from error
 
     def _link_at(self, place: Place, filing: Filing, date: float) -> _Link:
+        """Give a name; the directory stays ours until :meth:`deliver` gives it back."""
         spelling = self._spell(place, filing) if filing.keywords else None
-        with self._house.directories.lease(place) as inner_fd:
-            for _ in range(NAME_TRIES):
-                name = self._house.names.unique(
-                    seconds=self._house.clock.time(),
-                    octets=self._staged.stored_octets,
-                    wire_octets=self._staged.wire_octets,
-                )
-                if spelling is not None and spelling.extra:
-                    self._note_extra(place, name, spelling)
-                if filing.flags or spelling is not None:
-                    name = with_flags(name, filing.flags, keyword_letters=spelling.letters if spelling else None)
-                try:
-                    give_name(self._house, self._staged, inner_fd, name, staged_date=self._date, date=date)
-                except FileExistsError:
-                    continue
-                return _Link(place, name)
+        directory = self._house.directories.take(place)
+        try:
+            return _Link(place, self._name_at(place, directory.fd, filing, spelling=spelling, date=date), directory)
+        except BaseException:
+            self._house.directories.give_back(directory)
+            raise
+
+    def _name_at(self, place: Place, inner_fd: int, filing: Filing, *, spelling: Spelling | None, date: float) -> str:
+        for _ in range(NAME_TRIES):
+            name = self._house.names.unique(
+                seconds=self._house.clock.time(),
+                octets=self._staged.stored_octets,
+                wire_octets=self._staged.wire_octets,
+            )
+            if spelling is not None and spelling.extra:
+                self._note_extra(place, name, spelling)
+            if filing.flags or spelling is not None:
+                name = with_flags(name, filing.flags, keyword_letters=spelling.letters if spelling else None)
+            try:
+                give_name(self._house, self._staged, inner_fd, name, staged_date=self._date, date=date)
+            except FileExistsError:
+                continue
+            return name
         raise StoreUnavailable("no free file name was found")
 
     def _spell(self, place: Place, filing: Filing) -> Spelling:
