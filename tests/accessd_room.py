@@ -97,7 +97,7 @@ class ShelfFolder(MemoryFolder):
 
     def add(self, octets: bytes, *, flags: frozenset[str] = frozenset(), sealed: bool = False) -> Uid:
         """Put a message in, as a delivery does."""
-        info = new_message(self.shelf, octets, flags=flags, keywords=frozenset(), internal_date=None)
+        info = new_message(self.shelf, octets, sealed=False, flags=flags, keywords=frozenset(), internal_date=None)
         with self.shelf.locked():
             added = self.shelf.place(self.mailbox, self.name).add(info, octets)
             self.messages[added.uid] = (replace(added, sealed=sealed, uidl=f"uidl-{added.uid}"), octets)

@@ -2,11 +2,28 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from msgstore.model.address import Address, MailboxId
 from msgstore.model.user import NO_QUOTA, Quota
 
-__all__ = ["BodyType", "ClientIdentity", "EncryptionInfo", "Envelope", "Forward", "Recipient", "SpamVerdict"]
+__all__ = [
+    "SEAL_ALGORITHM",
+    "SEAL_OVERHEAD_OCTETS",
+    "BodyType",
+    "ClientIdentity",
+    "EncryptionInfo",
+    "Envelope",
+    "Forward",
+    "Recipient",
+    "SpamVerdict",
+]
+
+SEAL_ALGORITHM: Final = "x25519-xsalsa20-poly1305"
+"""How messages are sealed: a NaCl box, behind the ephemeral public key and the nonce."""
+
+SEAL_OVERHEAD_OCTETS: Final = 72
+"""What a sealed message has more than the message in it."""
 
 
 class BodyType(Enum):
@@ -42,10 +59,11 @@ class EncryptionInfo:
     """How the message is sealed; the README's ``Envelope.Encryption``."""
 
     algorithm: str
-    """For example ``x25519-xsalsa20-poly1305``."""
+    """:data:`SEAL_ALGORITHM`, in any case; others cannot be kept."""
 
     encrypted: bool
     plaintext_octets: int | None = None
+    """Octets of the message that is sealed, as whoever sealed it says; None where nothing was said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

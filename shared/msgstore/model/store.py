@@ -53,8 +53,11 @@ class MessageStore(Protocol):
         """Give the Sieve scripts of a mailbox; whether that exists shows when they are used."""
         ...
 
-    def stage(self, *, expected_octets: int | None = None) -> StagedMessage:
+    def stage(self, *, expected_octets: int | None = None, sealed: bool = False) -> StagedMessage:
         """Begin a message that may be delivered to any mailbox of this store.
+
+        ``sealed`` says that its octets are a blob of :data:`msgstore.model.envelope.SEAL_ALGORITHM`: they are kept as
+        they are, whatever line ends the store keeps, have no header, and count as the message that is in them.
 
         Raises:
             StoreError: the disk refuses.

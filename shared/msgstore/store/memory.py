@@ -32,7 +32,8 @@ __all__ = ["MemoryStore"]
 class _Staged:
     """A message on its way in."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, sealed: bool) -> None:
+        self.is_sealed: Final = sealed
         self._pieces: list[bytes] = []
         self._header = HeaderBlock()
         self._is_discarded = False
@@ -44,7 +45,8 @@ class _Staged:
 
     def write(self, chunk: bytes | bytearray | memoryview) -> None:
         self._pieces.append(bytes(chunk))
-        self._header.feed(self._pieces[-1])
+        if not self.is_sealed:
+            self._header.feed(self._pieces[-1])
         self.octets += len(self._pieces[-1])
 
     def content(self) -> bytes:
@@ -131,10 +133,10 @@ class MemoryStore:
         """Give the scripts of a mailbox."""
         return MemoryScripts(self, mailbox)
 
-    def stage(self, *, expected_octets: int | None = None) -> StagedMessage:
+    def stage(self, *, expected_octets: int | None = None, sealed: bool = False) -> StagedMessage:
         """Begin a message."""
         del expected_octets
-        return _Staged()
+        return _Staged(sealed=sealed)
 
     def deliver(self, staged: StagedMessage, filings: Sequence[Filing]) -> Iterator[Filed | MsgstoreError]:
         """Put a staged message into every place."""
@@ -144,7 +146,7 @@ class MemoryStore:
             place = (filing.mailbox, filing.folder)
             if place not in done:
                 try:
-                    done[place] = self._file(staged.content(), filing)
+                    done[place] = self._file(staged, filing)
                 except MsgstoreError as error:
                     done[place] = error
             yield done[place]
@@ -193,12 +195,18 @@ class MemoryStore:
     def close(self) -> None:
         """Nothing to give back."""
 
-    def _file(self, content: bytes, filing: Filing) -> Filed:
+    def _file(self, staged: _Staged, filing: Filing) -> Filed:
+        content = staged.content()
         with self.locked():
             self.create_mailbox(filing.mailbox)
             folder = self.place(filing.mailbox, filing.folder)
             info = new_message(
-                self, content, flags=filing.flags, keywords=filing.keywords, internal_date=filing.internal_date
+                self,
+                content,
+                sealed=staged.is_sealed,
+                flags=filing.flags,
+                keywords=filing.keywords,
+                internal_date=filing.internal_date,
             )
             uid = folder.add(info, content).uid
             return Filed(mailbox=filing.mailbox, folder=filing.folder, uidvalidity=folder.uidvalidity, uid=uid)
@@ -315,7 +323,7 @@ class MemoryStore:
         """Seconds since 1970 UTC."""
         return self._clock.time()
 
-    def content_of(self, staged: StagedMessage) -> bytes:
-        """Give what was staged."""
+    def content_of(self, staged: StagedMessage) -> tuple[bytes, bool]:
+        """Give what was staged, and whether it is sealed."""
         assert isinstance(staged, _Staged), "a message is stored by the store that staged it"
-        return staged.content()
+        return staged.content(), staged.is_sealed

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from msgstore.model.address import MailboxId
+from msgstore.model.envelope import SEAL_OVERHEAD_OCTETS
 from msgstore.model.errors import MessageExpunged, MessageNotFound
 from msgstore.model.folder import FolderName, FolderStatus, SpecialUse
 from msgstore.model.interfaces import Body, BodyFacts, Hold, StagedMessage
@@ -95,8 +96,8 @@ class MemoryHouse(Protocol):
         """Seconds since 1970 UTC."""
         ...
 
-    def content_of(self, staged: StagedMessage) -> bytes:
-        """Give what was staged."""
+    def content_of(self, staged: StagedMessage) -> tuple[bytes, bool]:
+        """Give what was staged, and whether it is sealed."""
         ...
 
 
@@ -104,6 +105,7 @@ def new_message(
     house: MemoryHouse,
     content: bytes,
     *,
+    sealed: bool,
     flags: frozenset[str],
     keywords: frozenset[str],
     internal_date: float | None,
@@ -113,7 +115,7 @@ def new_message(
     ends.feed(content)
     return MessageInfo(
         uid=Uid(0),
-        octets=ends.wire_octets,
+        octets=max(len(content) - SEAL_OVERHEAD_OCTETS, 0) if sealed else ends.wire_octets,
         stored_octets=len(content),
         flags=flags,
         keywords=keywords,
@@ -121,6 +123,7 @@ def new_message(
         modseq=0,
         guid=house.new_guid(),
         uidl="",
+        sealed=sealed,
     )
 
 
@@ -187,8 +190,10 @@ class MemoryFolder:
         """Put a staged message here."""
         with self._house.locked():
             folder = self._here()
-            content = self._house.content_of(staged)
-            info = new_message(self._house, content, flags=flags, keywords=keywords, internal_date=internal_date)
+            content, sealed = self._house.content_of(staged)
+            info = new_message(
+                self._house, content, sealed=sealed, flags=flags, keywords=keywords, internal_date=internal_date
+            )
             added = folder.add(info, content)
             return Appended(uid=added.uid, uidvalidity=folder.uidvalidity, modseq=added.modseq)
 
@@ -198,9 +203,14 @@ class MemoryFolder:
             folder = self._here()
             check_ascending(folder.uidnext, [one.uid for one in messages], uidnext=uidnext)
             for one in messages:
-                content = self._house.content_of(one.staged)
+                content, sealed = self._house.content_of(one.staged)
                 info = new_message(
-                    self._house, content, flags=one.flags, keywords=one.keywords, internal_date=one.internal_date
+                    self._house,
+                    content,
+                    sealed=sealed,
+                    flags=one.flags,
+                    keywords=one.keywords,
+                    internal_date=one.internal_date,
                 )
                 folder.uidnext = one.uid
                 added = folder.add(info, content)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Literal, Self
 
+from msgstore.model.envelope import SEAL_OVERHEAD_OCTETS
 from msgstore.model.errors import StoreUnavailable, store_error_from
 from msgstore.store.disk import Disk
 from msgstore.store.lines import HeaderBlock, LineEnds, to_lf
@@ -44,18 +45,21 @@ class StagingArea:
 class StagedFile:
     """A message being staged; satisfies :class:`msgstore.model.interfaces.StagedMessage`.  One thread at a time."""
 
-    def __init__(self, area: StagingArea, *, name: str, line_endings: Literal["crlf", "lf"] = "crlf") -> None:
+    def __init__(
+        self, area: StagingArea, *, name: str, line_endings: Literal["crlf", "lf"] = "crlf", sealed: bool = False
+    ) -> None:
         """Begin; ``name`` is used where files need one and must be unique in the process."""
         self._area = area
         self._name = PREFIX + area.unique + "." + name
         self._has_name = False
-        self._converts = line_endings == "lf"
+        self._converts = line_endings == "lf" and not sealed
         self._held_cr = False
         self._buffer: list[bytes] = []
         self._buffered = 0
         self._came = 0
         self._stored = LineEnds()
         self._header = HeaderBlock()
+        self.is_sealed: Final = sealed
         self._fd = -1
         self._is_lost = False
         self._is_synced = False
@@ -72,13 +76,14 @@ class StagedFile:
 
     @property
     def stored_octets(self) -> int:
-        """Size of what is kept; complete after :meth:`finish`."""
-        return self._stored.octets
+        """Size of what is kept, without what sealing adds; complete after :meth:`finish`."""
+        return self._stored.octets if not self.is_sealed else max(self._stored.octets - SEAL_OVERHEAD_OCTETS, 0)
 
     @property
     def wire_octets(self) -> int:
         """Size with every line end counted as CRLF; complete after :meth:`finish`."""
-        return self._stored.wire_octets
+        # What is sealed was sealed as it goes over the wire.
+        return self._stored.wire_octets if not self.is_sealed else self.stored_octets
 
     def write(self, chunk: bytes | bytearray | memoryview) -> None:
         """Append octets, exactly as given.
@@ -90,7 +95,8 @@ class StagedFile:
             raise StoreUnavailable("the staged message takes no more octets")
         octets = bytes(chunk)
         self._came += len(octets)
-        self._header.feed(octets)
+        if not self.is_sealed:
+            self._header.feed(octets)
         if self._converts:
             octets, self._held_cr = to_lf(octets, held_cr=self._held_cr)
         self._keep(octets)
@@ -183,7 +189,7 @@ class StagedFile:
             StoreError: the disk refuses.
         """
         assert self._is_synced
-        copy = StagedFile(area, name=name)
+        copy = StagedFile(area, name=name, sealed=self.is_sealed)
         try:
             offset = 0
             while piece := os.pread(self._fd, COPY_OCTETS, offset):

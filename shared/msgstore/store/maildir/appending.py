@@ -111,7 +111,7 @@ class Appending:
         spelling = self._spell(fd, keywords)
         with self._house.directories.lease(self._target.inner(CUR)) as cur:
             for _ in range(NAME_TRIES):
-                base = self._new_base(staged.stored_octets, staged.wire_octets)
+                base = self._new_base(staged.stored_octets, staged.wire_octets, is_sealed=staged.is_sealed)
                 name = with_flags(base, flags, keyword_letters=spelling.letters)
                 self._note_extra(fd, base, spelling)
                 try:
@@ -201,8 +201,9 @@ class Appending:
         finally:
             os.close(fd)
 
-    def _new_base(self, octets: int, wire_octets: int) -> str:
-        return self._house.names.unique(seconds=self._house.clock.time(), octets=octets, wire_octets=wire_octets)
+    def _new_base(self, octets: int, wire_octets: int, *, is_sealed: bool = False) -> str:
+        now = self._house.clock.time()
+        return self._house.names.unique(seconds=now, octets=octets, wire_octets=wire_octets, is_sealed=is_sealed)
 
     def _new_base_of(self, message: MessageRow) -> str:
         """Name a copy: its time is now, and whatever else the name of the original says goes along."""

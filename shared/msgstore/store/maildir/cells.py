@@ -7,6 +7,7 @@ from itertools import repeat
 from typing import Final, cast
 
 from msgstore.model.bodies import BodyFacts
+from msgstore.model.envelope import SEAL_OVERHEAD_OCTETS
 from msgstore.model.message import MessageInfo, Uid
 from msgstore.model.outcomes import Cell, Column
 from msgstore.store.maildir.keywords import names_for
@@ -21,7 +22,7 @@ _NEEDS: Final[dict[Column, tuple[str, ...]]] = {
     "octets": ("wire_octets",),
     "flags": ("info",),
     "modseq": ("modseq",),
-    "stored_octets": ("octets",),
+    "stored_octets": ("octets", "base"),
     "keywords": ("info", "extra"),
     "internal_date": ("internal_date",),
     "guid": ("base", "fields"),
@@ -67,7 +68,7 @@ def _column(
         case "octets":
             made = raw["wire_octets"]
         case "stored_octets":
-            made = raw["octets"]
+            made = map(_stored, cast("Sequence[int | None]", raw["octets"]), cast("Sequence[str]", raw["base"]))
         case "flags":
             made = map(_FLAG_CELLS.__getitem__, cast("Sequence[str]", raw["info"]))
         case "keywords":
@@ -119,7 +120,7 @@ def infos_of(found: Sequence[tuple[object, ...]], row: FolderRow, keywords: dict
         MessageInfo(
             uid=Uid(uid),
             octets=wire_octets,
-            stored_octets=octets,
+            stored_octets=_stored(octets, base),
             flags=flags_of(info),
             keywords=keywords_of(info, extra, keywords),
             internal_date=internal_date,
@@ -135,6 +136,14 @@ def infos_of(found: Sequence[tuple[object, ...]], row: FolderRow, keywords: dict
 def facts_of(message: MessageRow) -> BodyFacts | None:
     """Say what the index knows of a message; None where its size was never asked for."""
     return None if message.wire_octets is None else BodyFacts(message.wire_octets, _SEALED_MARK in message.base)
+
+
+def _stored(octets: int | None, base: str) -> int | None:
+    """Give the size of the file: names tell that of the message, which in a sealed one is smaller."""
+    if _SEALED_MARK not in base:
+        return octets
+    # Nothing in it may also mean that the blob is cut off; only a look at the file would tell.
+    return octets + SEAL_OVERHEAD_OCTETS if octets else None
 
 
 def _field_or(key: str, fields: str | None, otherwise: str) -> str:

@@ -189,6 +189,7 @@ class Courier:
                 seconds=self._house.clock.time(),
                 octets=self._staged.stored_octets,
                 wire_octets=self._staged.wire_octets,
+                is_sealed=self._staged.is_sealed,
             )
             if spelling is not None and spelling.extra:
                 self._note_extra(place, name, spelling)

@@ -136,7 +136,12 @@ def _put(reading: Reading, fds: tuple[int, int], one: Restored, file: StagedFile
     house = reading.house
     fd, cur = fds
     spelling = spell(house.disk, fd, one.keywords) if one.keywords else None
-    base = house.names.unique(seconds=one.internal_date, octets=file.stored_octets, wire_octets=file.wire_octets)
+    base = house.names.unique(
+        seconds=one.internal_date,
+        octets=file.stored_octets,
+        wire_octets=file.wire_octets,
+        is_sealed=file.is_sealed,
+    )
     if spelling is not None and spelling.extra:
         write_extra(house.disk, fd, {base: spelling.extra})
     name = with_flags(base, one.flags, keyword_letters=spelling.letters if spelling else None)

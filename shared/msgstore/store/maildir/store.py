@@ -178,14 +178,14 @@ class MaildirStore:
         """Give the scripts of a mailbox."""
         return MaildirScripts(self, mailbox)
 
-    def stage(self, *, expected_octets: int | None = None) -> StagedMessage:
+    def stage(self, *, expected_octets: int | None = None, sealed: bool = False) -> StagedMessage:
         """Begin a message; small ones touch no disk before they are delivered."""
         del expected_octets
         try:
             area = self._staging()
         except OSError as error:
             raise store_error_from(error) from error
-        return StagedFile(area, name=str(next(self._staged)), line_endings=self._line_endings)
+        return StagedFile(area, name=str(next(self._staged)), line_endings=self._line_endings, sealed=sealed)
 
     def deliver(self, staged: StagedMessage, filings: Sequence[Filing]) -> Iterator[Filed | MsgstoreError]:
         """Put a staged message into every place, durably; see the interface."""
