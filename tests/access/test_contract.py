@@ -8,7 +8,7 @@ import pytest
 from msgstore.access import aio, contract, sync
 from msgstore.access.codes import CODES, AccessError, error_from_wire, wire_error
 from msgstore.access.entries import Method
-from msgstore.model import errors
+from msgstore.model import errors, keys
 
 SAMPLES: dict[str, object] = {
     "session": "0" * 64,
@@ -178,9 +178,8 @@ def test_a_foreign_error_cannot_choose_the_names_of_our_arguments() -> None:
 
 
 def test_every_error_of_the_library_has_a_code_of_the_table_and_tells_no_path() -> None:
-    leaves = [
-        kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.MsgstoreError)
-    ]
+    named = [*vars(errors).values(), *vars(keys).values()]
+    leaves = [kind for kind in named if isinstance(kind, type) and issubclass(kind, errors.MsgstoreError)]
 
     assert {kind.rpc_code for kind in leaves} <= set(CODES)
     assert "/home/alice" not in str(wire_error(errors.StoreUnavailable("/home/alice/new")).on_wire())

@@ -18,7 +18,11 @@ from nacl import pwhash
 from nacl.exceptions import CryptoError
 
 __all__ = [
+    "LANES_LIMIT",
+    "MEMORY_LIMIT_KIB",
+    "PASSWORD_LIMIT_OCTETS",
     "PROFILES",
+    "TIME_LIMIT",
     "PasswordProfile",
     "decoy_hash",
     "hash_password",
@@ -30,9 +34,11 @@ __all__ = [
 PASSWORD_LIMIT_OCTETS: Final = 1024
 """Nobody types more; a peer that sends more gets the answer of a wrong password."""
 
-_MEMORY_LIMIT_KIB: Final = 256 * 1024
-_TIME_LIMIT: Final = 10
-_LANES_LIMIT: Final = 4
+MEMORY_LIMIT_KIB: Final = 256 * 1024
+"""Four times what the older suite uses."""
+
+TIME_LIMIT: Final = 10
+LANES_LIMIT: Final = 4
 _FORM: Final = re.compile(
     r"\$argon2id\$v=19\$m=(\d{1,10}),t=(\d{1,10}),p=(\d{1,10})\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{21,172})"
 )
@@ -98,7 +104,7 @@ def _parsed(stored: str) -> PasswordProfile | None:
     if found is None:
         return None
     memory, passes, lanes = (int(found[group]) for group in (1, 2, 3))
-    within = 8 <= memory <= _MEMORY_LIMIT_KIB and 1 <= passes <= _TIME_LIMIT and 1 <= lanes <= _LANES_LIMIT
+    within = 8 <= memory <= MEMORY_LIMIT_KIB and 1 <= passes <= TIME_LIMIT and 1 <= lanes <= LANES_LIMIT
     if not within or not (_is_base64(found[4]) and _is_base64(found[5])):
         return None
     return PasswordProfile(memory_kib=memory, passes=passes)
