@@ -16,7 +16,7 @@ from typing import Final, TypeVar, cast
 
 from msgstore.auth.files import FileStamp, open_directory, read_small, stamp_of
 from msgstore.auth.forwards import ForwardTables, split_targets
-from msgstore.config.schema import Settings
+from msgstore.config.schema import EncryptionPolicy, Settings
 from msgstore.model.address import MailboxId, fold_domain, fold_local_part, parse_address
 from msgstore.model.errors import DirectoryUnavailable, InvalidAddress
 
@@ -43,6 +43,12 @@ class DomainPolicy:
     """Whether unknown users are refused only after DATA (``recipient_rejection = "data"``)."""
 
     forwards: ForwardTables
+
+    encryption: EncryptionPolicy
+    """Whether mail for users of the domain is sealed."""
+
+    gives_keys: bool
+    """Whether a new user gets a key: mail must be sealed, or ``encryption_mode = "on"`` in the domain's file."""
 
 
 class Domains:
@@ -129,6 +135,7 @@ class Domains:
         for one in above:
             merged = _merged(merged, one)
         store, own = self._settings.store, self._settings.domains.get(domain)
+        encryption = (own.encryption if own is not None else None) or self._settings.encryption.policy
         # An empty text is an answer as well: it takes back what a file below it says.
         policy = DomainPolicy(
             name=domain,
@@ -138,6 +145,8 @@ class Domains:
             max_message_octets=_number(merged, "max_message_size") or self._settings.lmtp.max_message_octets,
             defer_rejection=_choice(merged, "recipient_rejection", ("rcpt", "data")) == "data",
             forwards=_forwards(system, above),
+            encryption=encryption,
+            gives_keys=encryption == "required" or _choice(merged, "encryption_mode", ("off", "on")) == "on",
         )
         if own is None:
             return policy

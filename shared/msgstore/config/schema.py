@@ -13,6 +13,8 @@ __all__ = [
     "AccessSettings",
     "AuthSettings",
     "DomainSettings",
+    "EncryptionPolicy",
+    "EncryptionSettings",
     "LmtpSettings",
     "LogSettings",
     "ManageSieveSettings",
@@ -25,6 +27,9 @@ __all__ = [
     "SieveSettings",
     "StoreSettings",
 ]
+
+EncryptionPolicy = Literal["off", "opportunistic", "required"]
+"""Whether mail is sealed for its recipients: never, where they have a key, or always."""
 
 RoleName = Literal["pop3", "imap", "smtp", "admin"]
 """What a peer of the access socket may do."""
@@ -49,6 +54,9 @@ class DomainSettings:
     quota_messages: int | None = None
     """Stronger than ``messages`` of ``[quota]``; 0 means no limit."""
 
+    encryption: EncryptionPolicy | None = None
+    """Stronger than ``policy`` of ``[encryption]``."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuotaSettings:
@@ -65,6 +73,19 @@ class QuotaSettings:
 
     warn_percent: tuple[int, ...] = (80, 95)
     """A user is told once when the mailbox gets this full; empty means never."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncryptionSettings:
+    """Sealed mail: plaintext that nobody but its recipient needs is not kept."""
+
+    policy: EncryptionPolicy = "opportunistic"
+    """``off``: mail is kept as it comes; ``opportunistic``: it is to be sealed for recipients who have a key;
+    ``required``: mail for recipients without one is to be refused, and new users get a key.  ``lmtpd`` of this version
+    does not seal yet: whoever hands mail over does."""
+
+    refusal: Literal["temporary", "permanent"] = "temporary"
+    """Whether mail that cannot be sealed and must be waits at the sender (451 4.7.5) or goes back (550 5.7.5)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -357,6 +378,7 @@ class Settings:
     managesieve: ManageSieveSettings = ManageSieveSettings()
     auth: AuthSettings = AuthSettings()
     quota: QuotaSettings = QuotaSettings()
+    encryption: EncryptionSettings = EncryptionSettings()
     outbound: OutboundSettings = OutboundSettings()
     sieve: SieveSettings = field(default_factory=SieveSettings)
     retention: RetentionSettings = RetentionSettings()
