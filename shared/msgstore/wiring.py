@@ -9,6 +9,7 @@ from typing import Final
 
 from msgstore.auth.directory import Directory
 from msgstore.auth.domains import Domains
+from msgstore.auth.keys import UserKeys
 from msgstore.auth.provider import PasswordProvider
 from msgstore.auth.throttle import Throttle, ThrottleLimits
 from msgstore.config.schema import Settings
@@ -25,9 +26,11 @@ from msgstore.delivery.sending import Sender
 from msgstore.delivery.sieving import SIEVE_EVENTS, SieveFilter
 from msgstore.delivery.traces import TRACES_NAME, Traces
 from msgstore.delivery.warner import QuotaWarner
+from msgstore.model.address import MailboxId
 from msgstore.model.errors import ConfigError, DirectoryUnavailable
 from msgstore.model.interfaces import AuthProvider, DeliveryAgent, MessageStore, Outbound
 from msgstore.sieve import Engine
+from msgstore.store.directories import Place
 from msgstore.store.disk import Disk
 from msgstore.store.maildir.layout import Layout
 from msgstore.store.maildir.store import MaildirStore
@@ -44,6 +47,7 @@ __all__ = [
     "SystemClock",
     "build_access",
     "build_delivery",
+    "build_keys",
     "build_outbound",
     "build_store",
     "build_traces",
@@ -317,6 +321,18 @@ def build_store(settings: Settings, directory: Directory) -> MessageStore:
         keeps_removed=settings.retention.undelete_days > 0,
         hostname=host_name(settings),
     )
+
+
+def build_keys(settings: Settings, directory: Directory) -> UserKeys:
+    """Make what finds users' keys, beside their mail or in their domain's directory."""
+    layouts = _Layouts(directory)
+
+    def home_of(mailbox: MailboxId) -> Place | None:
+        if settings.store.backend != "maildir":
+            return None
+        return layouts(mailbox.domain).mailbox_place(settings.data_dir, mailbox)
+
+    return UserKeys(directory.domains, home_of)
 
 
 class _Layouts:

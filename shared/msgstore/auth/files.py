@@ -11,11 +11,22 @@ import os
 import stat
 import time
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["FileStamp", "are_same", "locked", "open_directory", "read_small", "replace_file", "stamp_of"]
+__all__ = [
+    "FileStamp",
+    "are_same",
+    "locked",
+    "move_file",
+    "open_directory",
+    "open_made_directory",
+    "read_small",
+    "remove_file",
+    "replace_file",
+    "stamp_of",
+]
 
 _SMALL_FILE_LIMIT_OCTETS: Final = 64 << 20
 """Half a million users in one password file."""
@@ -125,6 +136,48 @@ def replace_file(directory: int, name: str, content: bytes, *, mode: int) -> Non
         raise
     # The new name must survive a power cut before anybody is told that the password changed.
     os.fsync(directory)
+
+
+def move_file(directory: int, name: str, to: str) -> None:
+    """Put one file of a directory in the place of another, durable on return.
+
+    Raises:
+        OSError: nothing was changed, or the directory cannot be synced.
+    """
+    os.rename(name, to, src_dir_fd=directory, dst_dir_fd=directory)
+    os.fsync(directory)
+
+
+def remove_file(directory: int, name: str) -> None:
+    """Take a file away, durable on return; it may be gone already.
+
+    Raises:
+        OSError: it cannot be taken away.
+    """
+    try:
+        os.unlink(name, dir_fd=directory)
+    except FileNotFoundError:
+        return
+    os.fsync(directory)
+
+
+def open_made_directory(directory: int, name: str, *, mode: int) -> int:
+    """Open a directory below another one, and make it where it is missing; the caller closes it.
+
+    Raises:
+        OSError: as the kernel says; ELOOP or ENOTDIR where something else has the name.
+    """
+    flags = os.O_RDONLY | os.O_DIRECTORY | _OPEN
+    try:
+        return os.open(name, flags, dir_fd=directory)
+    except FileNotFoundError:
+        pass
+    with suppress(FileExistsError):
+        os.mkdir(name, mode, dir_fd=directory)
+    made = os.open(name, flags, dir_fd=directory)
+    _hand_over(made, os.fstat(directory), must=False)
+    os.fsync(directory)
+    return made
 
 
 def _keep_rights(directory: int, name: str, descriptor: int, mode: int) -> None:

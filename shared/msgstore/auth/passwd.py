@@ -137,13 +137,17 @@ class PasswdFile:
     def replace_hash(self, directory: int, old: PasswdEntry, stored_hash: str) -> bool:
         """Change a hash if the line is still ``old``; False when somebody else changed it meanwhile."""
         with locked(directory):
-            self.refresh(directory)
-            if self._exact.get(old.user) != old:
-                return False
-            new = PasswdEntry(
-                user=old.user, stored_hash=stored_hash, mailbox=old.mailbox, enabled=old.enabled, rest=old.rest
-            )
-            self._write(directory, old.user, new)
+            return self.replace_hash_locked(directory, old, stored_hash)
+
+    def replace_hash_locked(self, directory: int, old: PasswdEntry, stored_hash: str) -> bool:
+        """Do what :meth:`replace_hash` does for somebody who holds the lock of the directory."""
+        self.refresh(directory)
+        if self._exact.get(old.user) != old:
+            return False
+        new = PasswdEntry(
+            user=old.user, stored_hash=stored_hash, mailbox=old.mailbox, enabled=old.enabled, rest=old.rest
+        )
+        self._write(directory, old.user, new)
         self.refresh(directory)
         return True
 

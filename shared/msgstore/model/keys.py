@@ -12,6 +12,9 @@
           KeyWiped
           WrongPassword
           WrongRecoveryKey
+        KeyNotFound
+          KeyRequired             451 4.7.5  KEY_NOT_FOUND
+          KeyRequiredForGood      550 5.7.5  KEY_NOT_FOUND
       SealError                   451 4.7.5  SEALED
         SealAlgorithmUnknown
         BlobTruncated
@@ -21,7 +24,7 @@
 A text of these names lengths and kinds, never an octet of a key, a password or a message.
 """
 
-from msgstore.model.errors import KeyUnusable, MsgstoreError
+from msgstore.model.errors import KeyNotFound, KeyUnusable, MsgstoreError
 from msgstore.model.result import EnhancedStatus
 
 __all__ = [
@@ -32,6 +35,8 @@ __all__ = [
     "KeyCostTooHigh",
     "KeyDamaged",
     "KeyMalformed",
+    "KeyRequired",
+    "KeyRequiredForGood",
     "KeyWiped",
     "SealAlgorithmUnknown",
     "SealError",
@@ -66,6 +71,21 @@ class WrongPassword(KeyUnusable):
 
 class WrongRecoveryKey(KeyUnusable):
     """The recovery key opens nothing in the wrapped key, or the wrapped key was made without one."""
+
+
+class KeyRequired(KeyNotFound):
+    """Mail for the recipient has to be sealed, and there is no key to seal it to. RFC 3463 §3.8."""
+
+    status = EnhancedStatus(4, 7, 5)
+    reply_text = "No key to encrypt to, try again later"
+
+
+class KeyRequiredForGood(KeyRequired):
+    """The same, where the site wants such mail to go back at once."""
+
+    reply_code = 550
+    status = EnhancedStatus(5, 7, 5)
+    reply_text = "No key to encrypt to"
 
 
 class SealError(MsgstoreError):
