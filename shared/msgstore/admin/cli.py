@@ -11,7 +11,20 @@ from typing import Any, Final, cast
 import rich_click as click
 from click import ClickException, UsageError
 
-from msgstore.admin import demo, doctor, domains, exchange, mail, quotas, retention, scripts, settings, stores, users
+from msgstore.admin import (
+    demo,
+    doctor,
+    domains,
+    exchange,
+    keys,
+    mail,
+    quotas,
+    retention,
+    scripts,
+    settings,
+    stores,
+    users,
+)
 from msgstore.admin.console import EX_SOFTWARE, EX_USAGE, Console, exit_code, pass_console
 from msgstore.model.errors import MsgstoreError
 
@@ -62,7 +75,7 @@ def completion(console: Console, shell: str) -> None:
     console.done(source, shell=shell, source=source)
 
 
-GROUPS: Final = (settings, domains, users, quotas, mail, exchange, stores, retention, scripts, doctor, demo)
+GROUPS: Final = (settings, domains, users, keys, quotas, mail, exchange, stores, retention, scripts, doctor, demo)
 for group in (one.commands for one in GROUPS):
     for command in group:
         cli.add_command(command)

@@ -15,10 +15,14 @@ from click import prompt
 
 from msgstore.auth.directory import Directory
 from msgstore.auth.domains import Domains
+from msgstore.auth.keychange import KeyChanges
+from msgstore.auth.keys import UserKeys
 from msgstore.config.loader import load_settings
 from msgstore.config.schema import Settings
 from msgstore.config.sieving import SieveSettings
+from msgstore.crypto.password import PROFILES, PasswordProfile
 from msgstore.delivery.programs import sieve_engine
+from msgstore.model.address import MailboxId
 from msgstore.model.errors import (
     AddressError,
     ConfigError,
@@ -26,6 +30,8 @@ from msgstore.model.errors import (
     DomainNotHosted,
     FolderNotFound,
     InvalidFolderName,
+    KeyNotFound,
+    KeyUnusable,
     MailboxNotFound,
     MessageNotFound,
     MsgstoreError,
@@ -33,6 +39,7 @@ from msgstore.model.errors import (
     UserNotFound,
 )
 from msgstore.model.interfaces import MessageStore
+from msgstore.model.keys import WrongPassword, WrongRecoveryKey
 from msgstore.model.scripts import (
     InvalidScriptName,
     ScriptExists,
@@ -43,7 +50,7 @@ from msgstore.model.scripts import (
 )
 from msgstore.scripts import RulesRefused, ScriptInvalid
 from msgstore.sieve import Engine
-from msgstore.wiring import build_store
+from msgstore.wiring import build_keys, build_store
 
 __all__ = [
     "EX_DATAERR",
@@ -58,6 +65,7 @@ __all__ = [
     "hand_over",
     "pass_console",
     "read_password",
+    "read_secret",
 ]
 
 EX_USAGE: Final = 64
@@ -103,6 +111,16 @@ class Console:
         return self._directory
 
     @cached_property
+    def keys(self) -> UserKeys:
+        """Keys of users."""
+        return build_keys(self.settings, self.directory)
+
+    @cached_property
+    def key_changes(self) -> KeyChanges:
+        """Changes keys of users."""
+        return KeyChanges(self.directory, self.keys)
+
+    @cached_property
     def engine(self) -> Engine:
         """Checks and runs scripts as deliveries do; without a usable configuration as one without any key says."""
         try:
@@ -110,6 +128,17 @@ class Console:
         except ConfigError:
             settings = SieveSettings()
         return sieve_engine(settings)
+
+    @property
+    def profile(self) -> PasswordProfile:
+        """What a new hash or a newly wrapped key costs."""
+        return PROFILES[self.settings.auth.hash_profile]
+
+    def make_mailbox(self, mailbox: MailboxId) -> None:
+        """Make the mailbox of an account where it is missing: keys lie beside the mail."""
+        with self.store() as store:
+            if not store.mailbox_exists(mailbox):
+                store.create_mailbox(mailbox)
 
     @contextmanager
     def store(self) -> Generator[MessageStore]:
@@ -169,14 +198,23 @@ def read_password(*, from_stdin: bool, twice: bool = True) -> bytearray:
     Raises:
         click.ClickException: there is neither, or it is empty or over 1024 octets.
     """
+    return read_secret("Password", from_stdin=from_stdin, option="--password-stdin", twice=twice)
+
+
+def read_secret(name: str, *, from_stdin: bool, option: str, twice: bool = False) -> bytearray:
+    """Take a secret of this name from standard input (one line) or from a prompt.
+
+    Raises:
+        click.ClickException: there is neither, or it is empty or over 1024 octets.
+    """
     if from_stdin:
         given = sys.stdin.buffer.readline(1026).rstrip(b"\r\n")
     elif sys.stdin.isatty():
-        given = str(prompt("Password", hide_input=True, confirmation_prompt=twice, err=True)).encode()
+        given = str(prompt(name, hide_input=True, confirmation_prompt=twice, err=True)).encode()
     else:
-        raise click.UsageError("give the password on standard input with --password-stdin")
+        raise click.UsageError(f"give the {name.lower()} on standard input with {option}")
     if not 0 < len(given) <= 1024:
-        raise click.UsageError("a password has 1 to 1024 octets")
+        raise click.UsageError(f"a {name.lower()} has 1 to 1024 octets")
     return bytearray(given)
 
 
@@ -203,7 +241,8 @@ def exit_code(error: BaseException) -> int:
         ((UserNotFound, MailboxNotFound, FolderNotFound, MessageNotFound, ScriptNotFound), EX_NOUSER),
         ((ScriptExists, ScriptIsActive, TooManyScripts), EX_CANTCREAT),
         (DomainNotHosted, EX_NOHOST),
-        (PermissionError, EX_NOPERM),
+        ((PermissionError, WrongPassword, WrongRecoveryKey), EX_NOPERM),
+        ((KeyUnusable, KeyNotFound), EX_DATAERR),
         (FileExistsError, EX_CANTCREAT),
         ((DirectoryUnavailable, Overloaded, OSError), EX_TEMPFAIL),
     )

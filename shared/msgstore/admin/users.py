@@ -1,19 +1,22 @@
 """``msgstore user``: accounts."""
 
 import secrets
+import sys
 from typing import Final
 
 import rich_click as click
 
-from msgstore.admin.console import Console, Row, confirm, pass_console, read_password
+from msgstore.admin.console import Console, Row, confirm, pass_console, read_password, read_secret
 from msgstore.admin.domains import add_domain
+from msgstore.admin.userkeys import check_old_keys, give_keys, wrap_for_new_password, wrapped_or_none
 from msgstore.auth.directory import Account
 from msgstore.auth.domains import is_domain_name
 from msgstore.auth.passwd import PasswdEntry
-from msgstore.crypto.password import PROFILES, hash_password
+from msgstore.crypto.password import hash_password
 from msgstore.model.address import MailboxId, fold_domain, fold_local_part, parse_address
 from msgstore.model.errors import InvalidAddress, UserNotFound
 from msgstore.model.folder import INBOX
+from msgstore.model.user import User
 
 __all__ = ["add_user", "commands", "find_account", "generated_password", "has_user", "new_mailbox"]
 
@@ -56,22 +59,26 @@ def has_user(console: Console, mailbox: MailboxId) -> bool:
     return any(fold_local_part(name) == mailbox.local_part for name in names)
 
 
-def add_user(console: Console, address: str, password: bytearray) -> MailboxId:
-    """Make an account and its mailbox; the domain is hosted when this returns.
+def add_user(console: Console, address: str, password: bytearray, *, with_key: bool = False) -> MailboxId:
+    """Make an account, its mailbox and, where wanted or where the domain says so, its key; the domain is hosted then.
 
     Raises:
         InvalidAddress: the address has no domain or cannot name a mailbox.
-        click.UsageError: the user exists.
+        click.UsageError: the user exists, or keys of an earlier one do and the password does not open them.
+        KeyUnreadable, KeyUnusable: there may be such keys.
     """
     mailbox = new_mailbox(address, console.settings.auth.detail_separator)
+    has_keys = check_old_keys(console, User(username=str(mailbox), mailbox=mailbox), password)
     domain = add_domain(console, mailbox.domain)
-    stored = hash_password(password, PROFILES[console.settings.auth.hash_profile])
+    stored = hash_password(password, console.profile)
     entry = PasswdEntry(user=mailbox.local_part, stored_hash=stored, mailbox=mailbox.local_part)
     with console.directory.editing(domain) as (file, directory):
         if not file.add(directory, entry):
             raise click.UsageError(f"{mailbox} exists; use `msgstore user passwd` to change the password")
     with console.store() as store:
         store.create_mailbox(mailbox)
+    if not has_keys and (with_key or console.directory.policy(domain).gives_keys):
+        give_keys(console, find_account(console, str(mailbox)), password)
     return mailbox
 
 
@@ -79,14 +86,15 @@ def add_user(console: Console, address: str, password: bytearray) -> MailboxId:
 @ADDRESS
 @PASSWORD
 @click.option("--generate", is_flag=True, help="Make a password and print it once.")
+@click.option("--key", "with_key", is_flag=True, help="Make a key too, whatever the policy of the domain is.")
 @pass_console
-def add(console: Console, address: str, *, password_stdin: bool, generate: bool) -> None:
-    """Make an account, its mailbox and, where needed, its domain."""
+def add(console: Console, address: str, *, password_stdin: bool, generate: bool, with_key: bool) -> None:
+    """Make an account, its mailbox and, where needed, its domain; a key where mail has to be sealed."""
     mailbox = new_mailbox(address, console.settings.auth.detail_separator)
     if has_user(console, mailbox):
         raise click.UsageError(f"{mailbox} exists; use `msgstore user passwd` to change the password")
     password = generated_password() if generate else read_password(from_stdin=password_stdin)
-    mailbox = add_user(console, address, password)
+    mailbox = add_user(console, address, password, with_key=with_key)
     shown = password.decode() if generate else None
     console.done(
         f"{mailbox} was added" + (f", password {shown}" if shown else ""), mailbox=str(mailbox), password=shown
@@ -96,12 +104,24 @@ def add(console: Console, address: str, *, password_stdin: bool, generate: bool)
 @user.command("passwd")
 @ADDRESS
 @PASSWORD
+@click.option("--old-password-stdin", is_flag=True, help="Read the old password from standard input, the line before.")
 @pass_console
-def passwd(console: Console, address: str, *, password_stdin: bool) -> None:
-    """Change a password."""
+def passwd(console: Console, address: str, *, password_stdin: bool, old_password_stdin: bool) -> None:
+    """Change a password.
+
+    Keys of the user are wrapped anew, for which the old password is needed; `msgstore key recover` does without it.
+    """
     account = find_account(console, address)
-    stored = hash_password(read_password(from_stdin=password_stdin), PROFILES[console.settings.auth.hash_profile])
-    _put(console, account, stored_hash=stored, enabled=account.entry.enabled)
+    wrapped = wrapped_or_none(console, account.user)
+    if wrapped is None and console.keys.public_key(account.user) is not None:
+        console.note("the user has a public key and no private one: sealed mail cannot be read")
+    old = _old_password(account, from_stdin=old_password_stdin) if wrapped is not None or old_password_stdin else None
+    new = read_password(from_stdin=password_stdin)
+    if wrapped is not None and old is not None:
+        wrap_for_new_password(console, account, wrapped, old=old, new=new)
+    else:
+        stored = hash_password(new, console.profile)
+        _put(console, account, stored_hash=stored, enabled=account.entry.enabled)
     console.done(f"the password of {account.user.mailbox} was changed", mailbox=str(account.user.mailbox))
 
 
@@ -172,6 +192,8 @@ def remove(console: Console, address: str, *, purge: bool, yes: bool) -> None:
     with console.directory.editing(account.user.mailbox.domain) as (file, directory):
         file.remove(directory, account.entry.user)
     if purge:
+        # Or mail for somebody who gets this address later would be sealed to keys of somebody else.
+        console.key_changes.remove(account)
         with console.store() as store:
             store.remove_mailbox(account.user.mailbox)
     kept = "its mail is gone" if purge else "its mail stays"
@@ -196,6 +218,15 @@ def find_account(console: Console, address: str) -> Account:
     if account.detail is not None:
         raise UserNotFound(f"{address} has a detail; name the user alone")
     return account
+
+
+def _old_password(account: Account, *, from_stdin: bool) -> bytearray:
+    if from_stdin or sys.stdin.isatty():
+        return read_secret("Old password", from_stdin=from_stdin, option="--old-password-stdin")
+    raise click.UsageError(
+        f"{account.user.mailbox} has keys that open with the old password: give it with --old-password-stdin, or use "
+        "`msgstore key recover`; without them sealed mail could not be read any more"
+    )
 
 
 def _put(console: Console, account: Account, *, stored_hash: str, enabled: bool) -> None:

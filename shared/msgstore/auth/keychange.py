@@ -9,7 +9,7 @@ Everything happens under the lock that the older suite's tools take, and only if
 
 import os
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from msgstore.auth.directory import Account, Directory
@@ -114,6 +114,21 @@ class KeyChanges:
             _touch(domain)
         self._keys.forget()
         return True
+
+    def remove(self, account: Account) -> None:
+        """Take all keys of a user away, durably; sealed mail cannot be read any more.
+
+        Raises:
+            KeyUnreadable, DirectoryUnavailable: as for :meth:`add`; some may be gone.
+        """
+        with self._directory.editing(account.user.mailbox.domain) as (_, domain), locked(domain):
+            for spot in self._keys.spots(account.user):
+                with suppress(FileNotFoundError), spot.opened(), _writable(spot, domain) as descriptor:
+                    # The public one first: no mail is sealed to a key that nobody has.
+                    for end in (".pub", ".key", ".key" + NEXT):
+                        remove_file(descriptor, spot.stem + end)
+            _touch(domain)
+        self._keys.forget()
 
     def change_password(self, account: Account, stored_hash: str, *, old: WrappedKey, content: bytes) -> bool:
         """Change a hash and the wrapped keys together, durably; False where somebody changed one of them meanwhile.
