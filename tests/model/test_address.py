@@ -1,3 +1,5 @@
+import string
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,6 +62,31 @@ def test_what_is_no_address_is_refused_as_such(text: str) -> None:
 )
 def test_addresses_are_taken_literally(text: str, local: str, domain: str | None) -> None:
     assert parse_address(text) == Address(local_part=local, domain=domain)
+
+
+def _reads(text: str) -> bool:
+    try:
+        parse_address(text)
+    except InvalidAddress:
+        return False
+    return True
+
+
+def test_every_character_stands_where_the_grammar_has_it() -> None:
+    # RFC 5321 §4.1.2 with RFC 5322 §3.2.3, RFC 6531 §3.3; an underscore is no letter of a domain, and is met there.
+    characters = [*map(chr, range(0x180)), "\u2028", "\ud7ff", "\ue000", "\uffff", "\U00010000", "\U0010ffff"]
+    alphanumeric = string.ascii_letters + string.digits
+
+    atext = {one for one in characters if _reads(f"a{one}b")}
+    qtext = {one for one in characters if _reads(f'"{one}"')}
+    letters = {one for one in characters if _reads(f"a@{one}")}
+    inner = {one for one in characters if _reads(f"a@b{one}c")}
+
+    beyond = {one for one in characters if not one.isascii()}
+    assert atext == {*alphanumeric, *"!#$%&'*+-/=?^_`{|}~.@", *beyond}
+    assert qtext == {one for one in characters if one.isprintable() and one.isascii() and one not in '"\\'} | beyond
+    assert letters == {*alphanumeric, "_", *beyond}
+    assert inner == letters | {"-", "."}
 
 
 def test_a_quoted_address_is_written_so_that_it_reads_back_the_same() -> None:
