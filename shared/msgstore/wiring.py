@@ -1,15 +1,15 @@
-"""From settings to live objects: the only place that names concrete classes."""
+"""From settings to live objects: what the daemons serve.
+
+This module and :mod:`msgstore.opening`, which opens the store alone, are the only places that name concrete classes.
+"""
 
 import os
-import socket
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from msgstore.auth.directory import Directory
 from msgstore.auth.domains import Domains
-from msgstore.auth.keys import UserKeys
 from msgstore.auth.provider import PasswordProvider
 from msgstore.auth.throttle import Throttle, ThrottleLimits
 from msgstore.config.schema import Settings
@@ -26,22 +26,17 @@ from msgstore.delivery.sending import Sender
 from msgstore.delivery.sieving import SIEVE_EVENTS, SieveFilter
 from msgstore.delivery.traces import TRACES_NAME, Traces
 from msgstore.delivery.warner import QuotaWarner
-from msgstore.model.address import MailboxId
 from msgstore.model.errors import ConfigError, DirectoryUnavailable
 from msgstore.model.interfaces import AuthProvider, DeliveryAgent, MessageStore, Outbound
+from msgstore.opening import CLOCK, SystemClock, build_keys, build_store, host_name
 from msgstore.sieve import Engine
-from msgstore.store.directories import Place
-from msgstore.store.disk import Disk
-from msgstore.store.maildir.layout import Layout
-from msgstore.store.maildir.store import MaildirStore
-from msgstore.store.manysyncs import ManySyncs
-from msgstore.store.memory import MemoryStore
 from msgstore.store.requests import RequestLog
 from msgstore.telemetry.counters import AccessEvents, DeliveryEvents
 from msgstore.telemetry.log import logger
 from msgstore.telemetry.metrics import Metrics
 
 __all__ = [
+    "CLOCK",
     "AccessParts",
     "DeliveryParts",
     "SystemClock",
@@ -55,27 +50,10 @@ __all__ = [
     "require_data_dir",
 ]
 
-
-class SystemClock:
-    """The machine's own time."""
-
-    def time(self) -> float:
-        """Seconds since 1970 UTC."""
-        return time.time()
-
-    def monotonic(self) -> float:
-        """Seconds that never go back."""
-        return time.monotonic()
-
-
-CLOCK: Final = SystemClock()
-
 log = logger(__name__)
 
 REQUESTS_FILE: Final = ".msgstore-requests"
 """In the data directory; what was written under an id of the client during the last day."""
-
-_LAYOUT_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,59 +282,3 @@ def build_outbound(settings: Settings) -> Outbound:
         timeout_seconds=outbound.timeout_seconds,
         max_connections=outbound.max_connections,
     )
-
-
-def build_store(settings: Settings, directory: Directory) -> MessageStore:
-    """Open the backend that the settings name."""
-    if settings.store.backend == "memory":
-        return MemoryStore(clock=CLOCK, keeps_removed=settings.retention.undelete_days > 0)
-
-    return MaildirStore(
-        settings.data_dir,
-        layout_for=_Layouts(directory),
-        disk=Disk(many=ManySyncs()),
-        clock=CLOCK,
-        line_endings=settings.store.line_endings,
-        default_folders=settings.store.default_folders,
-        keeps_removed=settings.retention.undelete_days > 0,
-        hostname=host_name(settings),
-    )
-
-
-def build_keys(settings: Settings, directory: Directory) -> UserKeys:
-    """Make what finds users' keys, beside their mail or in their domain's directory."""
-    layouts = _Layouts(directory)
-
-    def home_of(mailbox: MailboxId) -> Place | None:
-        if settings.store.backend != "maildir":
-            return None
-        return layouts(mailbox.domain).mailbox_place(settings.data_dir, mailbox)
-
-    return UserKeys(directory.domains, home_of)
-
-
-class _Layouts:
-    """Layouts of domains, looked up again after a second: a delivery must not stat three configuration files."""
-
-    def __init__(self, directory: Directory) -> None:
-        self._directory = directory
-        self._known: dict[str, tuple[float, Layout]] = {}
-
-    def __call__(self, domain: str) -> Layout:
-        now = CLOCK.monotonic()
-        known = self._known.get(domain)
-        if known is not None and now - known[0] < _LAYOUT_SECONDS:
-            return known[1]
-        policy = self._directory.policy(domain)
-        layout = Layout(
-            base_path=policy.base_path, path_template=policy.path_template, maildir_subdir=policy.maildir_subdir
-        )
-        if known is not None and known[1] == layout:
-            layout = known[1]
-        self._known[domain] = (now, layout)
-        return layout
-
-
-def host_name(settings: Settings) -> str:
-    """Name of this machine in greeting and trace; never asks the network."""
-    return settings.lmtp.hostname or socket.gethostname() or os.uname().nodename

@@ -4,37 +4,60 @@ import json
 import os
 import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, cast
 
 import rich_click as click
 from click import ClickException, UsageError
 
-from msgstore.admin import (
-    demo,
-    doctor,
-    domains,
-    exchange,
-    keys,
-    mail,
-    quotas,
-    retention,
-    scripts,
-    settings,
-    stores,
-    users,
-)
 from msgstore.admin.console import EX_SOFTWARE, EX_USAGE, Console, exit_code, pass_console
 from msgstore.model.errors import MsgstoreError
 
-__all__ = ["cli", "main"]
+__all__ = ["VERBS", "Verbs", "cli", "main"]
 
 EX_ABORTED: Final = 130
 """As a shell reports an end by Ctrl-C."""
 
 
-@click.group(cls=click.RichGroup, context_settings={"help_option_names": ["-h", "--help"]})
+VERBS: Final = {
+    "config": "settings",
+    "demo": "demo",
+    "doctor": "doctor",
+    "domain": "domains",
+    "export": "exchange",
+    "folder": "mail",
+    "import": "exchange",
+    "key": "keys",
+    "message": "mail",
+    "quota": "quotas",
+    "retention": "retention",
+    "send-test": "mail",
+    "setup": "settings",
+    "sieve": "scripts",
+    "store": "stores",
+    "user": "users",
+}
+"""Each verb or noun, and the module of this package that has it among its ``commands``."""
+
+
+class Verbs(click.RichGroup):
+    """Loads a module when its verb is run or shown: all of them together would take longer than most verbs do."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name every verb, loaded or not."""
+        return sorted({*super().list_commands(ctx), *VERBS})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load a verb; None where there is none of that name."""
+        if cmd_name in VERBS and cmd_name not in self.commands:
+            module = import_module(f"msgstore.admin.{VERBS[cmd_name]}")
+            for command in cast("tuple[click.Command, ...]", module.commands):
+                self.add_command(command)
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--config",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -51,6 +74,9 @@ def cli(context: click.Context, config: Path | None, *, as_json: bool) -> None:
 @pass_console
 def show_version(console: Console) -> None:
     """Show the version of msgstore and of Python."""
+    # No other verb needs this, and it takes longer to load than some of them take.
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
+
     try:
         own = version("msgstore")
     except PackageNotFoundError:
@@ -73,12 +99,6 @@ def completion(console: Console, shell: str) -> None:
         raise click.UsageError(f"no completion for {shell}")
     source = kind(cast("Any", cli), {}, "msgstore", "_MSGSTORE_COMPLETE").source()
     console.done(source, shell=shell, source=source)
-
-
-GROUPS: Final = (settings, domains, users, keys, quotas, mail, exchange, stores, retention, scripts, doctor, demo)
-for group in (one.commands for one in GROUPS):
-    for command in group:
-        cli.add_command(command)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import rich_click as click
 from click import confirm as ask
@@ -15,13 +15,10 @@ from click import prompt
 
 from msgstore.auth.directory import Directory
 from msgstore.auth.domains import Domains
-from msgstore.auth.keychange import KeyChanges
-from msgstore.auth.keys import UserKeys
 from msgstore.config.loader import load_settings
 from msgstore.config.schema import Settings
 from msgstore.config.sieving import SieveSettings
 from msgstore.crypto.password import PROFILES, PasswordProfile
-from msgstore.delivery.programs import sieve_engine
 from msgstore.model.address import MailboxId
 from msgstore.model.errors import (
     AddressError,
@@ -48,9 +45,12 @@ from msgstore.model.scripts import (
     ScriptTooLarge,
     TooManyScripts,
 )
-from msgstore.scripts import RulesRefused, ScriptInvalid
-from msgstore.sieve import Engine
-from msgstore.wiring import build_keys, build_store
+
+if TYPE_CHECKING:
+    # These take longer to load than most verbs take; those that need them load them below.
+    from msgstore.auth.keychange import KeyChanges
+    from msgstore.auth.keys import UserKeys
+    from msgstore.sieve import Engine
 
 __all__ = [
     "EX_DATAERR",
@@ -111,18 +111,24 @@ class Console:
         return self._directory
 
     @cached_property
-    def keys(self) -> UserKeys:
+    def keys(self) -> "UserKeys":
         """Keys of users."""
+        from msgstore.opening import build_keys  # noqa: PLC0415 (as above)
+
         return build_keys(self.settings, self.directory)
 
     @cached_property
-    def key_changes(self) -> KeyChanges:
+    def key_changes(self) -> "KeyChanges":
         """Changes keys of users."""
+        from msgstore.auth.keychange import KeyChanges  # noqa: PLC0415 (as above)
+
         return KeyChanges(self.directory, self.keys)
 
     @cached_property
-    def engine(self) -> Engine:
+    def engine(self) -> "Engine":
         """Checks and runs scripts as deliveries do; without a usable configuration as one without any key says."""
+        from msgstore.delivery.programs import sieve_engine  # noqa: PLC0415 (as above)
+
         try:
             settings = self.settings.sieve
         except ConfigError:
@@ -146,6 +152,9 @@ class Console:
 
         Root acts as the owner of the data directory meanwhile: files of root's in a Maildir would lock the daemons out.
         """
+        # Users and domains are kept in files of their own: what keeps mail is loaded for verbs that look at mail.
+        from msgstore.opening import build_store  # noqa: PLC0415
+
         with _acting_for_owner_of(Path(self.settings.data_dir)):
             store = build_store(self.settings, self.directory)
             try:
@@ -237,7 +246,7 @@ def exit_code(error: BaseException) -> int:
     kinds: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], int], ...] = (
         (ConfigError, EX_CONFIG),
         ((AddressError, InvalidFolderName), EX_DATAERR),
-        ((InvalidScriptName, ScriptInvalid, ScriptTooLarge, RulesRefused), EX_DATAERR),
+        ((InvalidScriptName, ScriptTooLarge), EX_DATAERR),
         ((UserNotFound, MailboxNotFound, FolderNotFound, MessageNotFound, ScriptNotFound), EX_NOUSER),
         ((ScriptExists, ScriptIsActive, TooManyScripts), EX_CANTCREAT),
         (DomainNotHosted, EX_NOHOST),
@@ -249,6 +258,9 @@ def exit_code(error: BaseException) -> int:
     for kind, code in kinds:
         if isinstance(error, kind):
             return code
+    if isinstance(error, MsgstoreError) and error.rpc_code == "SCRIPT_INVALID":
+        # Of classes that only what checks scripts has loaded.
+        return EX_DATAERR
     return EX_TEMPFAIL if isinstance(error, MsgstoreError) and error.is_temporary else EX_SOFTWARE
 
 
