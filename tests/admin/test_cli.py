@@ -12,10 +12,12 @@ from tests.admin.trial import Trial
 
 @pytest.fixture
 def trial(tmp_path: Path) -> Trial:
-    return Trial(tmp_path).setup()
+    return Trial(tmp_path).from_template()
 
 
-def test_setup_makes_configuration_domain_and_first_account(trial: Trial) -> None:
+def test_setup_makes_configuration_domain_and_first_account(tmp_path: Path) -> None:
+    trial = Trial(tmp_path).setup()
+
     assert trial.run("config", "check").stdout.startswith(str(trial.config))
     assert trial.json("domain", "list") == [{"domain": "example.com", "users": 1}]
     assert trial.json("user", "list") == [

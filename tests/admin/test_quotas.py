@@ -11,7 +11,7 @@ ALICE = "alice@example.com"
 
 @pytest.fixture
 def trial(tmp_path: Path) -> Trial:
-    return Trial(tmp_path).setup()
+    return Trial(tmp_path).from_template()
 
 
 def limits(trial: Trial) -> tuple[object, object]:

@@ -12,7 +12,7 @@ OLD = 1_000_000_000
 
 @pytest.fixture
 def trial(tmp_path: Path) -> Trial:
-    made = Trial(tmp_path).setup()
+    made = Trial(tmp_path).from_template()
     with made.config.open("a") as config:
         config.write("\n[retention]\nundelete_days = 7\nfolders = { Trash = 30 }\n")
     put(made, ".Trash", "1.old.host,S=3,W=3:2,S", OLD)

@@ -17,7 +17,7 @@ GOOD = 'require "fileinto";\nif header :is "Subject" "x" {\n  fileinto "Work";\n
 
 @pytest.fixture
 def trial(tmp_path: Path) -> Trial:
-    return Trial(tmp_path).setup()
+    return Trial(tmp_path).from_template()
 
 
 def test_a_script_is_put_listed_printed_activated_and_removed(trial: Trial) -> None:

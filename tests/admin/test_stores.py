@@ -9,7 +9,7 @@ from tests.admin.trial import Trial
 
 @pytest.fixture
 def trial(tmp_path: Path) -> Trial:
-    return Trial(tmp_path).setup()
+    return Trial(tmp_path).from_template()
 
 
 def box(trial: Trial) -> Path:

@@ -47,7 +47,7 @@ def test_every_verb_of_every_module_is_named_with_its_module() -> None:
 def test_a_verb_without_sieve_loads_neither_its_engine_nor_what_daemons_count_with(
     tmp_path: Path, arguments: list[str]
 ) -> None:
-    config = str(Trial(tmp_path).setup().config)
+    config = str(Trial(tmp_path).from_template().config)
 
     modules = set(said(LOADED, "--config", config, *arguments))
 

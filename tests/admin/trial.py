@@ -1,11 +1,15 @@
 """The command on a configuration of its own, as an operator runs it."""
 
+import atexit
 import json
 import os
 import pty
 import select
+import shutil
 import subprocess
 import sys
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -71,3 +75,17 @@ class Trial:
         with self.config.open("a", encoding="utf-8") as file:
             file.write('\n[auth]\nhash_profile = "testing"\n')
         return self
+
+    def from_template(self) -> "Trial":
+        """Be what ``setup`` gives; it is run once, for the password takes as long as a whole test."""
+        made = _template()
+        shutil.copytree(made.place, self.place, dirs_exist_ok=True)
+        self.config.write_text(self.config.read_text().replace(str(made.place), str(self.place)))
+        return self
+
+
+@cache
+def _template() -> Trial:
+    place = tempfile.mkdtemp(prefix="msgstore-trial-")
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    return Trial(Path(place)).setup()
