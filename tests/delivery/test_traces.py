@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from msgstore.delivery.traces import DeliveryTrace, Traces
+from msgstore.delivery.traces import DeliveryTrace, TraceDamaged, Traces
 from msgstore.delivery.userlog import UserLog
 from msgstore.model.errors import StoreUnavailable
 from msgstore.sieve import Step
@@ -94,6 +94,80 @@ def test_half_a_line_hides_no_other(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-20] + b"\n" + file.read_bytes())
 
     assert traces.find(one.delivery_id) == (one,)
+
+
+def test_a_line_behind_a_torn_one_is_whole(tmp_path: Path) -> None:
+    clock = Clock()
+    traces = Traces(str(tmp_path), days=2, clock=clock)
+    one = trace(clock)
+    traces.add(one)
+    (file,) = tmp_path.iterdir()
+    whole = file.read_bytes()
+
+    for cut in range(1, len(whole) - 1):
+        file.write_bytes(whole.replace(b"-1-0.1", b"-1-0.2")[:cut] + whole)
+        assert traces.find(one.delivery_id) == (one,)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        '{{"id":"{id}"',
+        '{{"id":"{id}"}}',
+        '["{id}"]',
+        '{{"id":"{id}","mailbox":1,"at":"x","actions":[],"error":null,"steps":[]}}',
+        '{{"id":"{id}","mailbox":1,"at":1,"actions":[],"error":null,"steps":[["a"]]}}',
+        '{{"id":"{id}","mailbox":1,"at":1,"actions":7,"error":null,"steps":[]}}',
+    ],
+)
+def test_what_is_damaged_is_said_to_be(tmp_path: Path, damaged: str) -> None:
+    clock = Clock()
+    traces = Traces(str(tmp_path), days=2, clock=clock)
+    one = trace(clock)
+    traces.add(one)
+    (file,) = tmp_path.iterdir()
+    file.write_text(damaged.format(id=one.delivery_id) + "\n")
+
+    with pytest.raises(TraceDamaged, match=r"line 1$"):
+        traces.find(one.delivery_id)
+
+
+def test_it_is_told_where_a_message_was_put_and_what_was_done_otherwise(tmp_path: Path) -> None:
+    with room_in(tmp_path, sieve={"trace_days": 3}) as room:
+        (result,) = room.deliver(script='require "fileinto";\nfileinto "Nowhere";')
+
+        (found,) = room.traces.find(result.delivery_id)
+        assert (found.filed, found.error) == (("INBOX",), "a folder is missing")
+        assert found.notes == ("line 2: folder Nowhere is missing",)
+
+
+def test_a_refused_message_was_put_nowhere(tmp_path: Path) -> None:
+    with room_in(tmp_path, sieve={"trace_days": 3}) as room:
+        (result,) = room.deliver(script='require "ereject";\nereject "no";')
+
+        (found,) = room.traces.find(result.delivery_id)
+        assert (found.actions, found.filed) == (("ereject",), ())
+
+
+def test_of_a_script_that_does_not_compile_the_line_is_told(tmp_path: Path) -> None:
+    with room_in(tmp_path, sieve={"trace_days": 3}) as room:
+        (result,) = room.deliver(script="keep;\nkeeep;")
+
+        (found,) = room.traces.find(result.delivery_id)
+        assert found.filed == ("INBOX",)
+        assert found.error is not None
+        assert "2:1" in found.error
+
+
+def test_what_a_script_writes_down_of_a_message_is_in_no_trace(tmp_path: Path) -> None:
+    with room_in(tmp_path, sieve={"trace_days": 3, "extensions": ["vnd.dovecot.debug"]}) as room:
+        script = 'require ["vnd.dovecot.debug", "variables"];\nif header :matches "subject" "*" { debug_log "${1}"; }'
+        (result,) = room.deliver(script=script)
+
+        (found,) = room.traces.find(result.delivery_id)
+        assert found.actions == ("debug", "keep")
+        (file,) = (tmp_path / ".traces").iterdir()
+        assert "hi" not in file.read_text().lower().replace("this", "")
 
 
 def test_a_directory_that_cannot_be_made_is_told_and_no_more(

@@ -60,6 +60,7 @@ __all__ = [
     "Console",
     "Row",
     "Value",
+    "acting_for_owner_of",
     "confirm",
     "exit_code",
     "hand_over",
@@ -155,7 +156,7 @@ class Console:
         # Users and domains are kept in files of their own: what keeps mail is loaded for verbs that look at mail.
         from msgstore.opening import build_store  # noqa: PLC0415
 
-        with _acting_for_owner_of(Path(self.settings.data_dir)):
+        with acting_for_owner_of(Path(self.settings.data_dir)):
             store = build_store(self.settings, self.directory)
             try:
                 yield store
@@ -176,9 +177,9 @@ class Console:
         """Say what was done: a sentence for people, the facts for programs."""
         click.echo(json.dumps(facts) if self.as_json else sentence)
 
-    def result(self, facts: Mapping[str, Value | Sequence[Row]], /) -> None:
-        """Print a result of several parts for programs."""
-        click.echo(json.dumps({name: fact if isinstance(fact, str) else _plain(fact) for name, fact in facts.items()}))
+    def result(self, facts: Mapping[str, object], /) -> None:
+        """Print a result of several parts for programs: values, rows, and what is made of them."""
+        click.echo(json.dumps(facts))
 
     def note(self, text: str) -> None:
         """Say something beside the result; on standard error, not at all for programs."""
@@ -187,10 +188,6 @@ class Console:
 
 
 pass_console = click.make_pass_decorator(Console)
-
-
-def _plain(fact: Value | Sequence[Row]) -> Value | list[dict[str, Value]]:
-    return [dict(row) for row in fact] if isinstance(fact, Sequence) and not isinstance(fact, str) else fact
 
 
 def _text(value: Value) -> str:
@@ -241,6 +238,10 @@ def confirm(question: str, *, yes: bool) -> None:
     ask(question, abort=True, err=True)
 
 
+_CODES: Final = {"SCRIPT_INVALID": EX_DATAERR, "TRACE_DAMAGED": EX_DATAERR, "TRACE_NOT_FOUND": EX_NOUSER}
+"""Exit codes for errors whose classes are loaded only where scripts are."""
+
+
 def exit_code(error: BaseException) -> int:
     """Choose the exit code of sysexits.h for an error."""
     kinds: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], int], ...] = (
@@ -258,9 +259,8 @@ def exit_code(error: BaseException) -> int:
     for kind, code in kinds:
         if isinstance(error, kind):
             return code
-    if isinstance(error, MsgstoreError) and error.rpc_code == "SCRIPT_INVALID":
-        # Of classes that only what checks scripts has loaded.
-        return EX_DATAERR
+    if isinstance(error, MsgstoreError) and error.rpc_code in _CODES:
+        return _CODES[error.rpc_code]
     return EX_TEMPFAIL if isinstance(error, MsgstoreError) and error.is_temporary else EX_SOFTWARE
 
 
@@ -285,7 +285,8 @@ def _service_owner() -> tuple[int, int] | None:
 
 
 @contextmanager
-def _acting_for_owner_of(place: Path) -> Generator[None]:
+def acting_for_owner_of(place: Path) -> Generator[None]:
+    """Let root be the owner of a directory for the time of the block; others stay who they are."""
     owner = place.stat() if os.geteuid() == 0 and place.is_dir() else None
     if owner is None or owner.st_uid == 0:
         yield

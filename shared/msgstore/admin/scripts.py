@@ -10,6 +10,7 @@ from typing import Final
 import rich_click as click
 
 from msgstore.admin.console import EX_DATAERR, Console, Row, pass_console, read_password
+from msgstore.admin.explaining import explain
 from msgstore.admin.previews import details_of, preview
 from msgstore.admin.rules import rules
 from msgstore.admin.users import ADDRESS, find_account
@@ -251,6 +252,7 @@ def _show_verdict(console: Console, verdict: Verdict, *, trace: bool) -> None:
         console.note(f"the script fails, and the message is kept as it came: {error}")
 
 
+sieve.add_command(explain)
 sieve.add_command(preview)
 sieve.add_command(rules)
 commands: Final = (sieve,)

@@ -35,7 +35,10 @@ from msgstore.sieve import (
     Verdict,
 )
 
-__all__ = ["Actor", "Decision", "Letter", "Notes"]
+__all__ = ["DEBUG_MARK", "Actor", "Decision", "Letter", "Notes"]
+
+DEBUG_MARK: Final = "debug: "
+"""Before what a script writes into its user's log by ``debug_log``."""
 
 Notes = Callable[[str, int], None]
 """Takes a text for the user's log, and the line of the script or 0."""
@@ -189,7 +192,7 @@ class Actor:
                     copy = action.fcc if isinstance(action, Vacate | Notify) else None
                     decision.add_sending(filer.with_copy(sending, copy))
             case Debug():
-                filer.note(f"debug: {action.text}", action.line)
+                filer.note(f"{DEBUG_MARK}{action.text}", action.line)
             case _:
                 # Discard, and what an extension decides that nobody here knows: nothing is filed for it.
                 pass

@@ -2,12 +2,12 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import Final, NamedTuple
 
 from msgstore.config.sieving import SieveSettings
-from msgstore.delivery.acting import Actor, Decision
+from msgstore.delivery.acting import DEBUG_MARK, Actor, Decision
 from msgstore.delivery.answers import Answers, Folders, environment_of, scan_of
 from msgstore.delivery.arrival import Arrival
 from msgstore.delivery.filter import Filter
@@ -184,32 +184,47 @@ class SieveFilter:
             now=self._clock.time,
         )
         verdict = self._verdict(arrival, chosen.programs, answers)
+        notes: list[str] = []
+
+        def note(text: str, line: int) -> None:
+            told = text if not line else f"line {line}: {text}"
+            if not text.startswith(DEBUG_MARK):
+                # What a script writes down for its author may hold what is in the message; traces never do.
+                notes.append(told)
+            self._tell(arrival, told)
+
         decision = self._actor.decide(
             verdict,
             arrival,
             run,
             keep=self._place(arrival),
             folders=folders,
-            note=lambda text, line: self._tell(arrival, text if not line else f"line {line}: {text}"),
+            note=note,
         )
-        for note in verdict.notes:
-            log.debug("sieve.note", delivery_id=arrival.delivery_id, text=note)
+        for said in verdict.notes:
+            log.debug("sieve.note", delivery_id=arrival.delivery_id, text=said)
         for name in decision.actions:
             self._count(_EVENTS.get(name, "sieve_filed"))
         if decision.error is not None:
             self._count("sieve_error")
         if self._traces is not None:
-            self._traces.add(
-                DeliveryTrace(
-                    delivery_id=arrival.delivery_id,
-                    mailbox=str(arrival.recipient.mailbox),
-                    at_seconds=self._clock.time(),
-                    actions=tuple(decision.actions),
-                    error=decision.error,
-                    steps=verdict.trace,
-                )
-            )
+            self._traces.add(self._trace(arrival, verdict, decision, notes))
         return decision
+
+    def _trace(self, arrival: Arrival, verdict: Verdict, decision: Decision, notes: Sequence[str]) -> DeliveryTrace:
+        # A script that does not compile ends no run, and so gives the decision no error.
+        errors = (one.outcome for one in verdict.trace if one.kind == "error")
+        places = (*decision.filings, *(letter.filing for letter in decision.letters))
+        return DeliveryTrace(
+            delivery_id=arrival.delivery_id,
+            mailbox=str(arrival.recipient.mailbox),
+            at_seconds=self._clock.time(),
+            actions=tuple(decision.actions),
+            error=decision.error or next(errors, None),
+            filed=() if decision.refusal is not None else tuple(str(place.folder) for place in places),
+            notes=tuple(notes),
+            steps=verdict.trace,
+        )
 
     def _verdict(self, arrival: Arrival, programs: tuple[Program | InvalidScript, ...], answers: Answers) -> Verdict:
         engine = self._programs.engine
@@ -218,6 +233,7 @@ class SieveFilter:
         for program in programs:
             if isinstance(program, InvalidScript):
                 self._tell_broken(arrival, program)
+                context.note_step("error", "", 0, str(program))
                 return engine.verdict(context)
             verdict = evaluate(engine, program, context.child(), answers)
             if verdict.error is not None:

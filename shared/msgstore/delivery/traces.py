@@ -12,11 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
+from msgstore.model.errors import MsgstoreError
 from msgstore.model.interfaces import Clock
+from msgstore.model.result import EnhancedStatus
 from msgstore.sieve import Step
 from msgstore.telemetry.log import logger
 
-__all__ = ["TRACES_NAME", "DeliveryTrace", "Traces"]
+__all__ = ["TRACES_NAME", "DeliveryTrace", "TraceDamaged", "Traces", "day_of"]
 
 log = logger(__name__)
 
@@ -25,11 +27,20 @@ TRACES_NAME: Final = ".msgstore-sieve-traces"
 
 _DAY_SECONDS: Final = 86_400
 _SUFFIX: Final = ".jsonl"
+_BEGINNING: Final = '{"id":'
 _STEPS_LIMIT: Final = 500
 """Of one delivery; the last ones tell how it ended."""
 
 _FILE_LIMIT_OCTETS: Final = 256 << 20
 """Of one day; more is not written."""
+
+
+class TraceDamaged(MsgstoreError):
+    """What was written of a delivery cannot be read any more."""
+
+    reply_code = 550
+    status = EnhancedStatus(5, 3, 0)
+    rpc_code = "TRACE_DAMAGED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +52,25 @@ class DeliveryTrace:
     at_seconds: float
     actions: tuple[str, ...]
     error: str | None
+    """Why the script did not come to its end, or could not begin."""
+
     steps: tuple[Step, ...]
+    filed: tuple[str, ...] = ()
+    """Folders into which the message was to go, as they are shown."""
+
+    notes: tuple[str, ...] = ()
+    """What was done otherwise than the script says, such as that a folder is missing."""
+
+
+def day_of(delivery_id: str) -> int | None:
+    """Give the day, counted from 1970 (UTC), on which an id was made; None where it is none of ours."""
+    try:
+        day = int(delivery_id.partition("-")[0], 16) // 1_000_000 // _DAY_SECONDS
+        # Some numbers are no time: neither negative ones nor those beyond what the machine can tell.
+        time.gmtime((day + 1) * _DAY_SECONDS)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return day if day >= 0 else None
 
 
 class Traces:
@@ -64,6 +93,8 @@ class Traces:
             "at": round(trace.at_seconds, 3),
             "actions": trace.actions,
             "error": trace.error,
+            "filed": trace.filed,
+            "notes": trace.notes,
             "steps": [(one.script, one.line, one.kind, one.name, one.outcome) for one in trace.steps[-_STEPS_LIMIT:]],
         }
         line = json.dumps(told, separators=(",", ":")).encode("ascii") + b"\n"
@@ -79,24 +110,32 @@ class Traces:
         """Give what is known of a delivery: one for each mailbox that its address stands for; nothing of an old one.
 
         Raises:
+            TraceDamaged: there is something, and it cannot be read any more.
             OSError: the files cannot be read.
         """
-        try:
-            day = int(delivery_id.partition("-")[0], 16) // 1_000_000 // _DAY_SECONDS
-            # The trace is written a little later than the id was made.
-            paths = (self._path(day), self._path(day + 1))
-        except (ValueError, OverflowError, OSError):
-            # No id of ours, or of no time.
+        day = day_of(delivery_id)
+        if day is None:
             return ()
         wanted = json.dumps(delivery_id)
-        found: list[DeliveryTrace | None] = []
-        for path in paths:
+        found: list[DeliveryTrace] = []
+        damaged = ""
+        # The trace is written a little later than the id was made.
+        for path in (self._path(day), self._path(day + 1)):
             try:
                 with open(path, encoding="ascii", errors="replace") as lines:  # noqa: PTH123
-                    found += [_read(line) for line in lines if wanted in line and line.endswith("\n")]
+                    for number, line in enumerate(lines, start=1):
+                        if wanted not in line:
+                            continue
+                        trace = _read(line)
+                        if trace is None:
+                            damaged = f"{path}, line {number}"
+                        elif trace.delivery_id == delivery_id:
+                            found.append(trace)
             except FileNotFoundError:
                 continue
-        return tuple(one for one in found if one is not None and one.delivery_id == delivery_id)
+        if damaged and not found:
+            raise TraceDamaged(f"what was written of {delivery_id} is damaged: {damaged}")
+        return tuple(found)
 
     def close(self) -> None:
         """Give the file back; a later use opens it again."""
@@ -135,21 +174,30 @@ class Traces:
 
 
 def _read(line: str) -> DeliveryTrace | None:
-    """Read a line; None where a power cut left half of one."""
+    """Read a line; None where it is damaged.
+
+    A power cut may leave half a line, to which the next one was then appended: that one is whole.
+    """
     try:
-        told = cast("Mapping[str, object]", json.loads(line))
-    except ValueError:
+        told = cast("Mapping[str, object]", json.loads(line[line.rfind(_BEGINNING) :]))
+        steps = cast("Sequence[tuple[str, int, str, str, str]]", told["steps"])
+        error = told["error"]
+        return DeliveryTrace(
+            delivery_id=str(told["id"]),
+            mailbox=str(told["mailbox"]),
+            at_seconds=float(cast("float", told["at"])),
+            actions=_texts(told["actions"]),
+            error=None if error is None else str(error),
+            filed=_texts(told.get("filed", ())),
+            notes=_texts(told.get("notes", ())),
+            steps=tuple(
+                Step(script=str(script), line=int(number), kind=str(kind), name=str(name), outcome=str(outcome))
+                for script, number, kind, name, outcome in steps
+            ),
+        )
+    except (ValueError, LookupError, TypeError, AttributeError):
         return None
-    steps = cast("Sequence[tuple[str, int, str, str, str]]", told["steps"])
-    error = told["error"]
-    return DeliveryTrace(
-        delivery_id=str(told["id"]),
-        mailbox=str(told["mailbox"]),
-        at_seconds=float(cast("float", told["at"])),
-        actions=tuple(cast("Sequence[str]", told["actions"])),
-        error=None if error is None else str(error),
-        steps=tuple(
-            Step(script=script, line=number, kind=kind, name=name, outcome=outcome)
-            for script, number, kind, name, outcome in steps
-        ),
-    )
+
+
+def _texts(found: object) -> tuple[str, ...]:
+    return tuple(map(str, cast("Sequence[object]", found)))

@@ -39,6 +39,8 @@ class Diagnostic:
 class InvalidScript(MsgstoreError):
     """The script cannot be compiled; mail is delivered as if there were none. RFC 5228 §2.10.6."""
 
+    rpc_code = "SCRIPT_INVALID"
+
     def __init__(self, diagnostics: Sequence[Diagnostic], name: str = "") -> None:
         """Every finding, in the order of the script; at least one is an error."""
         self.diagnostics = tuple(diagnostics)
