@@ -4,11 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from msgstore.model.address import MailboxId
-from msgstore.model.folder import INBOX
-from msgstore.model.interfaces import Filing
-from msgstore.store.maildir.layout import Layout
-from msgstore.store.maildir.store import MaildirStore
 from tests.admin.trial import Trial
 
 ALICE = "alice@example.com"
@@ -115,30 +110,41 @@ def test_rules_that_stand_for_no_script_are_refused_and_a_script_that_is_no_rule
     trial.run("sieve", "rules", "list", ALICE, "absent", code=67)
 
 
-def test_a_script_is_previewed_on_mail_that_is_there(trial: Trial) -> None:
-    script = 'require ["fileinto", "envelope"]; if envelope :is "from" "b@example.org" { fileinto "Work"; }'
-    mailbox = MailboxId("alice", "example.com")
-    store = MaildirStore(str(trial.place / "mail"), layout_for=lambda _: Layout())
-    for text in (b"Return-Path: <b@example.org>\r\nSubject: 1\r\n\r\n", b"Subject: 2\r\n\r\n"):
-        with store.stage() as staged:
-            staged.write(text)
-            list(store.deliver(staged, [Filing(mailbox=mailbox, folder=INBOX)]))
-    store.close()
-    trial.run("sieve", "preview", ALICE, code=67)
-    trial.run("sieve", "put", ALICE, "a", "-", "--activate", stdin=script)
-
-    found = trial.json("sieve", "preview", ALICE)
-
-    assert [(row["uid"], row["action"], row["details"]) for row in found] == [
-        (1, "fileinto", "folder=Work"),
-        (2, "keep", "implicit=yes"),
-    ]
-    assert trial.json("sieve", "preview", ALICE, "a", "--limit", "1")[0]["uid"] == 2
-    assert len(trial.json("message", "list", ALICE)) == 2
-
-
 def test_an_address_of_a_server_says_user_and_host(trial: Trial) -> None:
     for url in ("managesieve://host", "imap://a@host", "managesieve://a:b@host", "managesieve://a@host/x"):
         trial.run("sieve", "import", ALICE, url, "--password-stdin", stdin="secret\n", code=64)
     nobody = "managesieve://a@127.0.0.1:1"
     trial.run("sieve", "import", ALICE, nobody, "--password-stdin", stdin="secret\n", code=75)
+
+
+def test_what_is_misspelt_is_told_with_what_there_is(trial: Trial) -> None:
+    trial.run("sieve", "put", ALICE, "main", "-", "--activate", stdin="keep;")
+
+    assert "has main" in trial.run("sieve", "get", ALICE, "mian", code=67).stderr
+    assert "has main" in trial.run("sieve", "activate", ALICE, "mian", code=67).stderr
+    assert "--none" in trial.run("sieve", "rm", ALICE, "main", code=73).stderr
+    assert "there is no file" in trial.run("sieve", "check", "nowhere.sieve", code=64).stderr
+    assert "is a directory" in trial.run("sieve", "put", ALICE, "main", str(trial.place), code=64).stderr
+    assert "there is no file" in trial.run("sieve", "test", "-", "nowhere.eml", stdin="keep;", code=64).stderr
+    assert "only one" in trial.run("sieve", "test", "-", "-", code=64).stderr
+
+
+def test_a_trace_shows_the_lines_of_the_script(trial: Trial, tmp_path: Path) -> None:
+    script = tmp_path / "a.sieve"
+    script.write_text(GOOD)
+
+    shown = trial.run("sieve", "test", str(script), "-", "--trace", stdin="Subject: x\n\n").stdout
+
+    assert 'if header :is "Subject" "x" {' in shown
+
+
+def test_an_envelope_that_is_none_and_a_message_that_is_empty_are_told(trial: Trial, tmp_path: Path) -> None:
+    script = tmp_path / "a.sieve"
+    script.write_text("keep;")
+
+    refused = trial.run("sieve", "test", str(script), "-", "--envelope-from", "a b", stdin="X: y\n\n", code=65)
+    empty = trial.run("sieve", "test", str(script), "-", "--envelope-from", "")
+
+    assert "'a b' is not an address" in refused.stderr
+    assert "the message is empty" in empty.stderr
+    assert "keep" in empty.stdout

@@ -8,6 +8,8 @@ import pytest
 
 import msgstore.admin
 from msgstore.admin.cli import VERBS
+from msgstore.admin.console import exit_code
+from msgstore.model.errors import DirectoryUnavailable
 from tests.admin.trial import PATHS, Trial
 
 LOADED = """
@@ -63,3 +65,11 @@ def test_the_names_of_verbs_are_completed() -> None:
     words = said(code, _MSGSTORE_COMPLETE="bash_complete", COMP_WORDS="msgstore s", COMP_CWORD="1")
 
     assert words == ["plain,send-test", "plain,setup", "plain,sieve", "plain,store"]
+
+
+def test_what_may_not_be_looked_at_is_no_matter_of_trying_again() -> None:
+    refused = DirectoryUnavailable("domain example.com: Permission denied")
+    refused.__cause__ = PermissionError()
+
+    assert exit_code(refused) == 77
+    assert exit_code(DirectoryUnavailable("domain example.com: Input/output error")) == 75

@@ -256,6 +256,9 @@ def exit_code(error: BaseException) -> int:
         (FileExistsError, EX_CANTCREAT),
         ((DirectoryUnavailable, Overloaded, OSError), EX_TEMPFAIL),
     )
+    if isinstance(error.__cause__, PermissionError):
+        # Trying again as the same user would not help.
+        return EX_NOPERM
     for kind, code in kinds:
         if isinstance(error, kind):
             return code

@@ -1,21 +1,23 @@
 """``msgstore sieve``: scripts of users, and trying one on a message."""
 
-import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 from typing import Final
 
 import rich_click as click
 
 from msgstore.admin.console import EX_DATAERR, Console, Row, pass_console, read_password
 from msgstore.admin.explaining import explain
-from msgstore.admin.previews import details_of, preview
+from msgstore.admin.given import STDIN, read_octets, read_script
 from msgstore.admin.rules import rules
+from msgstore.admin.running import details_of, run
 from msgstore.admin.users import ADDRESS, find_account
+from msgstore.model.address import parse_address
 from msgstore.model.errors import MailboxNotFound
-from msgstore.model.scripts import SCRIPT_LIMIT_OCTETS, ScriptShelf, ScriptTooLarge, StoredScript
+from msgstore.model.scripts import ScriptIsActive, ScriptNotFound, ScriptShelf, StoredScript
 from msgstore.scripts import (
     Findings,
     Remote,
@@ -32,12 +34,14 @@ from msgstore.sieve import Context, Envelope, Message, Verdict, evaluate
 __all__ = ["commands", "shelf_of"]
 
 NAME: Final = click.argument("name")
-FILE: Final = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-STDIN: Final = "-"
 PASSWORD: Final = click.option(
     "--password-stdin", is_flag=True, help="Read the password at the other server from standard input, one line."
 )
 ACT_AS: Final = click.option("--act-as", default="", help="Whose scripts they are there, where the login is a master.")
+
+
+_SHOWN_CHARACTERS: Final = 60
+"""Of a line of a script beside a step."""
 
 
 @click.group()
@@ -51,12 +55,18 @@ def shelf_of(console: Console, address: str) -> Generator[ScriptShelf]:
 
     Raises:
         MailboxNotFound: there is no mailbox yet.
+        ScriptNotFound: the block asked for a script that is not there; it is said which there are.
     """
     mailbox = find_account(console, address).user.mailbox
     with console.store() as store:
         if not store.mailbox_exists(mailbox):
             raise MailboxNotFound(f"{mailbox} has no mailbox yet")
-        yield store.scripts(mailbox)
+        shelf = store.scripts(mailbox)
+        try:
+            yield shelf
+        except ScriptNotFound as error:
+            names = ", ".join(info.name for info in shelf.list())
+            raise ScriptNotFound(f"{error}; {mailbox} has {names or 'none'}") from error
 
 
 @sieve.command("list")
@@ -90,7 +100,7 @@ def get(console: Console, address: str, name: str) -> None:
 @pass_console
 def put(console: Console, address: str, name: str, file: str, *, activate: bool) -> None:
     """Keep a script that compiles; FILE is - for standard input."""
-    content = _content(file)
+    content = read_script(file)
     with shelf_of(console, address) as shelf:
         warnings = put_checked(shelf, console.engine, name, content, activate=activate)
     for warning in warnings:
@@ -119,7 +129,10 @@ def activate(console: Console, address: str, name: str | None, *, is_none: bool)
 def remove(console: Console, address: str, name: str) -> None:
     """Remove a script that is not the active one."""
     with shelf_of(console, address) as shelf:
-        shelf.remove(name)
+        try:
+            shelf.remove(name)
+        except ScriptIsActive as error:
+            raise ScriptIsActive(f"{error}; activate another one, or none with --none") from error
     console.done(f"{name} is removed", name=name)
 
 
@@ -128,35 +141,47 @@ def remove(console: Console, address: str, name: str) -> None:
 @pass_console
 def check_script(console: Console, file: str) -> int:
     """Compile a script and say everything that is wrong; FILE is - for standard input."""
-    findings = check(console.engine, _content(file))
+    findings = check(console.engine, read_script(file))
     _show_findings(console, findings)
     return 0 if findings.is_valid else EX_DATAERR
 
 
 @sieve.command("test")
-@FILE
+@click.argument("file")
 @click.argument("message")
 @click.option("--envelope-from", help="Reverse-path; empty is the null path.  Without it envelope tests find nothing.")
 @click.option("--envelope-to", help="Forward-path.")
 @click.option("--trace", is_flag=True, help="Show every step and what came of it.")
 @pass_console
 def try_script(
-    console: Console, file: Path, message: str, *, envelope_from: str | None, envelope_to: str | None, trace: bool
+    console: Console, file: str, message: str, *, envelope_from: str | None, envelope_to: str | None, trace: bool
 ) -> int:
-    """Run a script on a message and show what would be done; nothing is done.  MESSAGE is - for standard input."""
+    """Run a script on a message and show what would be done; nothing is done.
+
+    One of FILE and MESSAGE may be - for standard input.
+    """
+    if file == message == STDIN:
+        raise click.UsageError("only one of the script and the message can come on standard input")
+    for path in (envelope_from, envelope_to):
+        if path:
+            # An envelope test finds nothing in what is no address, and nobody would know why.
+            parse_address(path)
     engine = console.engine
-    content = _content(str(file))
+    content = read_script(file)
     findings = check(engine, content)
     if not findings.is_valid:
         raise ScriptInvalid(findings)
+    octets = read_octets(message)
+    if not octets.strip():
+        console.note("the message is empty")
     context = Context(
-        Message.parse(_octets(message)),
+        Message.parse(octets),
         envelope=Envelope(reverse_path=envelope_from, forward_path=envelope_to),
         now=time.time(),
         trace=trace,
     )
-    verdict = evaluate(engine, engine.compile(content, name=file.name), context)
-    _show_verdict(console, verdict, trace=trace)
+    verdict = evaluate(engine, engine.compile(content, name=Path(file).name), context)
+    _show_verdict(console, verdict, lines=content.decode().splitlines() if trace else None)
     return EX_DATAERR if verdict.error else 0
 
 
@@ -208,17 +233,6 @@ def _remote(url: str, act_as: str) -> Remote:
         raise click.UsageError(str(error)) from None
 
 
-def _content(file: str) -> bytes:
-    content = _octets(file)
-    if len(content) > SCRIPT_LIMIT_OCTETS:
-        raise ScriptTooLarge
-    return content
-
-
-def _octets(file: str) -> bytes:
-    return sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()
-
-
 def _show_findings(console: Console, findings: Findings) -> None:
     rows: list[Row] = [
         {"line": one.line, "column": one.column, "level": one.level.value, "text": one.text, "hint": one.hint or None}
@@ -232,7 +246,8 @@ def _show_findings(console: Console, findings: Findings) -> None:
         console.done("the script compiles")
 
 
-def _show_verdict(console: Console, verdict: Verdict, *, trace: bool) -> None:
+def _show_verdict(console: Console, verdict: Verdict, *, lines: Sequence[str] | None) -> None:
+    """Show what was decided; with the lines of the script also why."""
     actions: list[Row] = [
         {"line": action.line or None, "action": type(action).__name__.lower(), "details": details_of(action)}
         for action in verdict.actions
@@ -242,17 +257,22 @@ def _show_verdict(console: Console, verdict: Verdict, *, trace: bool) -> None:
     ]
     error = None if verdict.error is None else f"line {verdict.error.line}: {verdict.error.text}"
     if console.as_json:
-        console.result({"actions": actions, "error": error, **({"trace": steps} if trace else {})})
+        console.result({"actions": actions, "error": error, **({"trace": steps} if lines is not None else {})})
         return
-    if trace:
-        console.table(steps, ("line", "kind", "name", "outcome"))
+    if lines is not None:
+        told = [{**row, "script": _line(lines, step.line)} for row, step in zip(steps, verdict.trace, strict=True)]
+        console.table(told, ("line", "kind", "name", "outcome", "script"))
         console.done("")
     console.table(actions, ("line", "action", "details"))
     if error is not None:
         console.note(f"the script fails, and the message is kept as it came: {error}")
 
 
+def _line(lines: Sequence[str], number: int) -> str | None:
+    return shorten(lines[number - 1], _SHOWN_CHARACTERS) if 0 < number <= len(lines) else None
+
+
 sieve.add_command(explain)
-sieve.add_command(preview)
+sieve.add_command(run)
 sieve.add_command(rules)
 commands: Final = (sieve,)

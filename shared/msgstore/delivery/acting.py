@@ -35,7 +35,7 @@ from msgstore.sieve import (
     Verdict,
 )
 
-__all__ = ["DEBUG_MARK", "Actor", "Decision", "Letter", "Notes"]
+__all__ = ["DEBUG_MARK", "Actor", "Decision", "Letter", "Notes", "place_of", "split_flags"]
 
 DEBUG_MARK: Final = "debug: "
 """Before what a script writes into its user's log by ``debug_log``."""
@@ -261,7 +261,7 @@ class _Filer:
         folder = None if copy is None else self._place(copy)
         if copy is None or folder is None or sending.content is None:
             return sending
-        system, keywords = _split(copy.flags)
+        system, keywords = split_flags(copy.flags)
         filing = dataclasses.replace(self._keep, folder=folder, flags=system, keywords=keywords)
         return dataclasses.replace(sending, copy=((sending.content,), filing))
 
@@ -271,24 +271,35 @@ class _Filer:
             self.note("the header is too long to be edited: the message is kept as it came", line)
         elif message is not None:
             pieces = EditedPieces(self._arrival.content, message, before=self._arrival.content.trace)
-        system, keywords = _split(flags)
+        system, keywords = split_flags(flags)
         self._decision.file(dataclasses.replace(place, flags=system, keywords=keywords), pieces)
 
     def _place(self, action: FileInto) -> FolderName | None:
-        """Give the folder, made where that is wanted; None where there is none."""
-        if action.special_use is not None:
-            found = self._folders.with_use(action.special_use)
-            if found:
-                # Of several the one that the script names, if it is among them. RFC 8579 §4.
-                return action.folder if action.folder in found else found[0]
-        if self._folders.exists(action.folder):
-            return action.folder
-        if (action.create or self._creates) and self._folders.create(action.folder):
-            return action.folder
-        self.note(f"folder {action.folder} is missing", action.line)
-        return None
+        found = place_of(action, self._folders, creates=self._creates)
+        if found is None:
+            self.note(f"folder {action.folder} is missing", action.line)
+        return found
 
 
-def _split(flags: Sequence[str]) -> tuple[frozenset[str], frozenset[str]]:
+def place_of(action: FileInto, folders: Folders, *, creates: bool) -> FolderName | None:
+    """Give the folder of an action, made where that is wanted; None where there is none.
+
+    Raises:
+        StoreError: the mailbox cannot be looked at.
+    """
+    if action.special_use is not None:
+        found = folders.with_use(action.special_use)
+        if found:
+            # Of several the one that the script names, if it is among them. RFC 8579 §4.
+            return action.folder if action.folder in found else found[0]
+    if folders.exists(action.folder):
+        return action.folder
+    if (action.create or creates) and folders.create(action.folder):
+        return action.folder
+    return None
+
+
+def split_flags(flags: Sequence[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """Give system flags and keywords apart; what is neither is left out."""
     system = frozenset(flag for flag in flags if flag in SYSTEM_FLAGS)
     return system, frozenset(flag for flag in flags if not flag.startswith("\\"))
