@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msgstore.mime.parameters import parse_structured
-from msgstore.mime.structure import DEPTH_LIMIT, PARTS_LIMIT, Part, walk
+from msgstore.mime.structure import DEPTH_LIMIT, PARTS_LIMIT, Around, Part, walk, walk_all
 
 Found = list[tuple[tuple[int, ...], str, bytes]]
 
@@ -45,6 +45,29 @@ This is the epilogue.
 --gc0p4Jq0M2Yt08j34c0p
 """
 """After the example of RFC 2046 §5.1.1."""
+
+
+def around(*pieces: bytes) -> dict[tuple[tuple[int, ...], bool], bytes]:
+    found: dict[tuple[tuple[int, ...], bool], bytes] = {}
+    for event in walk_all(pieces):
+        if isinstance(event, Around):
+            key = event.part.path, event.is_epilogue
+            found[key] = found.get(key, b"") + event.octets
+    return found
+
+
+@pytest.mark.parametrize("cut", range(len(NESTED) + 1))
+def test_what_is_around_the_parts_of_every_multipart_is_given_where_it_is_wanted(cut: int) -> None:
+    found = around(NESTED[:cut], NESTED[cut:])
+
+    assert found == {
+        ((), False): b"This is the preamble.",
+        ((2, 1), True): b"epilogue of the inner",
+        ((), True): b"This is the epilogue.\n--gc0p4Jq0M2Yt08j34c0p\n",
+    }
+    inside = [event for event in walk_all([NESTED[:cut], NESTED[cut:]]) if not isinstance(event, Around)]
+    plain = [event for event in walk([NESTED[:cut], NESTED[cut:]]) if isinstance(event, bytes)]
+    assert [event for event in inside if isinstance(event, bytes)] == plain
 
 
 def parts(*pieces: bytes) -> Found:

@@ -1,8 +1,8 @@
 """The parts of a message, one after the other, out of a stream.  Pure, linear, within caps.
 
 :func:`walk` gives each part when its header has been read, and after it the octets of its content as they come, still
-encoded; nothing else is decoded before somebody asks the part for it.  Preambles, epilogues, delimiters and what is
-beyond a cap are not given.  Nothing a message holds is an error.
+encoded; nothing else is decoded before somebody asks the part for it.  Delimiters and what is beyond a cap are not
+given, preambles and epilogues by :func:`walk_all` only.  Nothing a message holds is an error.
 
 RFC 2045, RFC 2046 §5.
 """
@@ -11,12 +11,12 @@ import re
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Final, cast
 
 from msgstore.mime.headers import HEADER_LIMIT_OCTETS, field_values
 from msgstore.mime.parameters import Structured, parse_structured
 
-__all__ = ["DEPTH_LIMIT", "PARTS_LIMIT", "Part", "walk"]
+__all__ = ["DEPTH_LIMIT", "PARTS_LIMIT", "Around", "Part", "walk", "walk_all"]
 
 DEPTH_LIMIT: Final = 50
 """Levels of multiparts and enclosed messages."""
@@ -91,16 +91,33 @@ class Part:
         return parse_structured(values[0]) if values else None
 
 
+@dataclass(frozen=True, slots=True)
+class Around:
+    """Octets of a multipart that are of none of its parts. RFC 2046 §5.1.1."""
+
+    part: Part
+    is_epilogue: bool
+    """Whether they stand behind its last part; in front of its first otherwise."""
+
+    octets: bytes
+
+
 def walk(pieces: Iterable[bytes]) -> Iterator[Part | bytes]:
     """Give every part of a message, and after each the octets of its content; the octets are of the part given last."""
-    return _Walk(pieces).run()
+    return cast("Iterator[Part | bytes]", _Walk(pieces).run())
+
+
+def walk_all(pieces: Iterable[bytes]) -> Iterator[Part | bytes | Around]:
+    """Give what :func:`walk` gives, and preambles and epilogues."""
+    return _Walk(pieces, is_whole=True).run()
 
 
 class _Walk:
     """A walk through one message."""
 
-    def __init__(self, pieces: Iterable[bytes]) -> None:
+    def __init__(self, pieces: Iterable[bytes], *, is_whole: bool = False) -> None:
         self._pieces = iter(pieces)
+        self._is_whole = is_whole
         self._held = b""
         self._at = 0
         self._is_ended = False
@@ -113,8 +130,8 @@ class _Walk:
         self._mark: bytes | None = None
         """Line end and what all delimiters begin with: what does not match it needs no closer look."""
 
-    def run(self) -> Iterator[Part | bytes]:
-        """Give parts and contents."""
+    def run(self) -> Iterator[Part | bytes | Around]:
+        """Give parts and contents, and what is around them if that is wanted."""
         path: tuple[int, ...] = ()
         parent: Part | None = None
         for _ in range(PARTS_LIMIT):
@@ -131,25 +148,35 @@ class _Walk:
                 if not is_deep:
                     self._open.append((b"--" + boundary, part, 0))
                     self._index()
-                hit = yield from self._content(is_wanted=False)
+                hit = yield from self._around(part, is_epilogue=False)
             elif hit is None:
                 hit = yield from self._content(is_wanted=True)
             if hit is None or not (yield from self._climb(hit)):
                 return
             path, parent = self._next_part()
 
-    def _climb(self, hit: _Hit | None) -> Generator[bytes, None, bool]:
+    def _climb(self, hit: _Hit | None) -> Generator[Around, None, bool]:
         """Leave what a delimiter ends; false where no further part begins."""
         while hit is not None:
             level, is_end = hit
+            ended = self._open[level][1]
             del self._open[level + (0 if is_end else 1) :]
             self._index()
             if not is_end:
                 return True
-            if not self._open:
+            if not self._open and not self._is_whole:
                 return False
-            hit = yield from self._content(is_wanted=False)
+            hit = yield from self._around(ended, is_epilogue=True)
         return False
+
+    def _around(self, part: Part, *, is_epilogue: bool) -> Generator[Around, None, _Hit | None]:
+        content = self._content(is_wanted=self._is_whole)
+        while True:
+            try:
+                octets = next(content)
+            except StopIteration as end:
+                return cast("_Hit | None", end.value)
+            yield Around(part, is_epilogue, octets)
 
     def _next_part(self) -> tuple[tuple[int, ...], Part]:
         delimiter, parent, count = self._open[-1]

@@ -5,7 +5,7 @@ from typing import cast
 
 from msgstore.mime.charset import CharsetDecoder
 from msgstore.mime.markup import text_of_markup
-from msgstore.mime.structure import Part, walk
+from msgstore.mime.structure import Around, Part, walk_all
 from msgstore.mime.transfer import decoder_for
 from msgstore.sieve.context import Context
 from msgstore.sieve.message import Message
@@ -27,13 +27,18 @@ class BodyPart:
     pieces: list[bytes] = field(default_factory=list[bytes])
     children: "list[BodyPart]" = field(default_factory=list["BodyPart"])
     is_opaque: bool = False
-    around: tuple[bytes, bytes] = (b"", b"")
-    """Of the outermost multipart what stands before its first and behind its last part."""
+    preamble: list[bytes] = field(default_factory=list[bytes])
+    epilogue: list[bytes] = field(default_factory=list[bytes])
 
     @property
     def kind(self) -> str:
         """Type and subtype in lower case."""
         return "application/octet-stream" if self.is_opaque else self.part.content_type.value
+
+    @property
+    def around(self) -> tuple[bytes, bytes]:
+        """Of a multipart what stands before its first and behind its last part."""
+        return b"".join(self.preamble).rstrip(b"\r\n"), b"".join(self.epilogue).strip(b"\r\n")
 
     @property
     def encoded(self) -> bytes:
@@ -97,10 +102,14 @@ def _read(context: Context, message: Message) -> BodyPart:
         return BodyPart(part=Part((), None, message.header), header=message, pieces=[body], is_opaque=True)
     by_path: dict[tuple[int, ...], BodyPart] = {}
     last: BodyPart | None = None
-    for event in walk((message.header, b"" if message.header.endswith(b"\n") else b"\r\n", b"\r\n", body)):
+    for event in walk_all((message.header, b"" if message.header.endswith(b"\n") else b"\r\n", b"\r\n", body)):
         if isinstance(event, bytes):
             assert last is not None
             last.pieces.append(event)
+            continue
+        if isinstance(event, Around):
+            owner = by_path[event.part.path]
+            (owner.epilogue if event.is_epilogue else owner.preamble).append(event.octets)
             continue
         if len(by_path) >= context.limits.parts:
             break
@@ -109,18 +118,7 @@ def _read(context: Context, message: Message) -> BodyPart:
         last = by_path[event.path] = BodyPart(part=event, header=header)
         if event.path:
             by_path[event.path[:-1]].children.append(last)
-    root = by_path[()]
-    if root.part.boundary is not None:
-        root.around = _around(body, b"--" + root.part.boundary)
-    return root
-
-
-def _around(body: bytes, delimiter: bytes) -> tuple[bytes, bytes]:
-    first = 0 if body.startswith(delimiter) else body.find(b"\n" + delimiter) + 1
-    last = body.rfind(delimiter + b"--")
-    before = body[:first]
-    after = body[last + len(delimiter) + 2 :] if last >= 0 else b""
-    return before.rstrip(b"\r\n"), after.lstrip(b"\r\n")
+    return by_path[()]
 
 
 def current_part(context: Context) -> BodyPart | None:
