@@ -281,3 +281,15 @@ def test_who_may_wait_is_known_before_the_message_comes(room: Room) -> None:
 
     assert (room.sieve.recall_may_wait(ALICE), room.sieve.may_wait(ALICE)) == (None, False)
     assert (room.sieve.may_wait(BOB), room.sieve.recall_may_wait(BOB)) == (True, True)
+
+
+def test_the_environment_names_the_host_and_the_program(room: Room) -> None:
+    script = """require ["environment", "imap4flags", "relational"];
+        if environment "domain" "example.com" { addflag "domain"; }
+        if environment :matches "version" "?*" { addflag "version"; }
+        if environment "name" "msgstore" { addflag "name"; }
+        if environment :contains "remote-host" "" { addflag "known"; }"""
+
+    room.deliver(script=script)
+
+    assert room.infos()[0].keywords == {"domain", "version", "name", "known"}

@@ -1,6 +1,8 @@
 """What a run of scripts asks, answered from the store, the history and the site."""
 
 from collections.abc import Callable
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from msgstore.delivery.history import Kind, Mark, Run
@@ -151,9 +153,9 @@ def scan_of(spam: SpamVerdict | None, *, full_score: float) -> Scan | None:
 def environment_of(envelope: Envelope, *, hostname: str, full_score: float) -> dict[str, str]:
     """Give the items of the environment; those about spam are there only where the message was scanned. RFC 5183 §4."""
     client = envelope.client
-    items = {"host": hostname}
-    if client.name:
-        items["remote-host"] = client.name
+    items = {"host": hostname, "version": _version(), "remote-host": client.name or ""}
+    if "." in hostname:
+        items["domain"] = hostname.partition(".")[2]
     if client.address:
         items["remote-ip"] = client.address
     if envelope.spam is not None:
@@ -167,3 +169,11 @@ def environment_of(envelope: Envelope, *, hostname: str, full_score: float) -> d
             "vnd.maildancer.spam-score": f"{envelope.spam.score:g}",
         }
     return items
+
+
+@cache
+def _version() -> str:
+    try:
+        return version("msgstore")
+    except PackageNotFoundError:  # run from a directory that was not installed
+        return ""

@@ -142,6 +142,10 @@ class Arguments(Protocol):
         """Give the number of an argument."""
         ...
 
+    def counts(self) -> bool:
+        """Whether the match type counts values."""
+        ...
+
     def match(self, values: Sequence[str], keys: str = "keys") -> Asking[bool]:
         """Compare values with an argument as the tags say; yield from it."""
         ...

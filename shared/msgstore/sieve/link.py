@@ -240,6 +240,10 @@ class DecodedArguments:
         """Give the number of an argument."""
         return self._site.number(name, default)
 
+    def counts(self) -> bool:
+        """Whether the match type counts values."""
+        return self._site.counts()
+
     def match(self, values: Sequence[str], keys: str = "keys") -> Asking[bool]:
         """Compare values with an argument as the tags say; yield from it."""
         matcher, asks = self._site.matcher(keys)

@@ -23,8 +23,12 @@ def _environment(context: Context, arguments: Arguments) -> Asking[bool]:
     value = _known(context, name)
     if value is None:
         value = yield from ask(EnvironmentItem(name))
-    # An item that nobody knows matches nothing. RFC 5183 §4.
-    return False if value is None else (yield from arguments.match((value,)))
+    if value is None:
+        # An item that nobody knows matches nothing. RFC 5183 §4.
+        return False
+    # An empty item counts as none. RFC 5183 §4.
+    values = (value,) if value or not arguments.counts() else ()
+    return (yield from arguments.match(values))
 
 
 def _fixed(value: str) -> Callable[[Context], str | None]:
