@@ -169,3 +169,25 @@ def vacate(script: str, mail: bytes = MAIL) -> Vacate:
 def with_field(field: str) -> bytes:
     """Give the message with one field more."""
     return field.encode() + b"\r\n" + MAIL
+
+
+def mail_with(**fields: str) -> bytes:
+    """Give the message with these fields instead of its own; an underline stands for a hyphen."""
+    named = {name.replace("_", "-"): text for name, text in fields.items()}
+    replaced = {name.lower().encode() for name in named}
+    lines = MAIL.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    kept = [line for line in lines if line.partition(b":")[0].lower() not in replaced]
+    added = [f"{name}: {text}".encode() for name, text in named.items()]
+    return b"\r\n".join([*kept, *added]) + b"\r\n\r\ntext\r\n"
+
+
+def filed(verdict: Verdict) -> list[tuple[str, tuple[str, ...]]]:
+    """Give the folders of a run without an error, with flags; INBOX for a keep."""
+    assert verdict.error is None, verdict.error
+    found: list[tuple[str, tuple[str, ...]]] = []
+    for action in verdict.actions:
+        if isinstance(action, FileInto):
+            found.append((str(action.folder), action.flags))
+        elif isinstance(action, Keep):
+            found.append(("INBOX", action.flags))
+    return found
