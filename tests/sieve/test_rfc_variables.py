@@ -325,6 +325,24 @@ def test_rfc5260_6_index_chooses_one_field() -> None:
     assert errors('require "index"; if header :last "x" "y" { keep; }')
 
 
+@pytest.mark.parametrize(
+    ("test", "expected"),
+    [
+        ('header :index 2 ["subject", "x"] "one"', True),
+        ('header :index 1 ["subject", "x"] "one"', False),
+        ('header :index 1 :last ["x", "subject"] "two"', False),
+        ('header :index 1 :last ["x", "subject"] "first"', True),
+        ('header :index 4 :contains ["x", "subject"] ""', False),
+        ('address :index 2 ["from", "to"] "c@d"', True),
+        ('address :index 1 ["from", "to"] "c@d"', False),
+    ],
+)
+def test_rfc5260_6_fields_of_several_names_are_counted_together(test: str, *, expected: bool) -> None:
+    mail = b"X: one\r\nSubject: first\r\nX: two\r\nTo: c@d\r\nFrom: a@b\r\n\r\n"
+
+    assert holds(test, mail, require=["index"]) is expected
+
+
 def test_regex_draft_examples() -> None:
     script = """require ["regex", "variables"];
         if address :comparator "i;ascii-casemap" :regex "from" ["postmaster@.*", "root@.*"] { set "x" "one"; }

@@ -88,9 +88,8 @@ def text_values(site: Site) -> Callable[[Context], Sequence[str]]:
 
     def values(context: Context) -> Sequence[str]:
         found: list[str] = []
-        for name in names(context):
-            for value in raw(context, name):
-                found += option(context, name.lower(), value)
+        for name, value in raw(context, names(context)):
+            found += option(context, name.lower(), value)
         return found
 
     return values
@@ -124,10 +123,8 @@ def address_values(site: Site, allowed: frozenset[str]) -> Callable[[Context], S
 
     def values(context: Context) -> Sequence[MailAddress]:
         found: list[MailAddress] = []
-        for name in names(context):
-            if name.lower() in allowed:
-                for value in raw(context, name):
-                    found += parse_addresses(value.decode("utf-8", "surrogateescape"))
+        for _, value in raw(context, [name for name in names(context) if name.lower() in allowed]):
+            found += parse_addresses(value.decode("utf-8", "surrogateescape"))
         return found
 
     return values
@@ -137,21 +134,24 @@ def field_names(site: Site) -> Runner:
     """Give a test that all fields of ``headers`` are there. RFC 5228 §5.5, RFC 5703 §4.3."""
     names = site.texts("headers")
     raw = raw_values(site)
-    return lambda context: all(len(raw(context, name)) > 0 for name in names(context))
+    return lambda context: all(raw(context, (name,)) for name in names(context))
 
 
-def raw_values(site: Site) -> Callable[[Context, str], Sequence[bytes]]:
-    """Give what gives the values of the fields of a name, still encoded."""
+def raw_values(site: Site) -> Callable[[Context, Sequence[str]], Sequence[tuple[str, bytes]]]:
+    """Give what gives the fields of some names, each with its name as it was asked for; values are still encoded.
+
+    With an index the fields of all names are counted together, in the order of the names. RFC 5260 §6.
+    """
     headers = _headers(site)
     index, is_last = site.number("index"), site.has("last")
     has_index = site.has("index")
 
-    def values(context: Context, name: str) -> Sequence[bytes]:
-        found: list[bytes] = []
+    def values(context: Context, names: Sequence[str]) -> Sequence[tuple[str, bytes]]:
+        found: list[tuple[str, bytes]] = []
         for header in headers(context):
-            here = header.raw_values(name)
+            here = [(name, value) for name in names for value in header.raw_values(name)]
             if has_index:
-                here = (here[-index if is_last else index - 1],) if 1 <= index <= len(here) else ()
+                here = [here[-index if is_last else index - 1]] if 1 <= index <= len(here) else []
             found += here
         return found
 

@@ -48,10 +48,10 @@ def _build_date(site: Site) -> Runner:
     matcher, asks = site.matcher()
 
     def values(context: Context) -> Sequence[str]:
-        fields = raw(context, header(context))
+        fields = raw(context, (header(context),))
         if not fields:
             return ()
-        moment = parse_date(fields[0].decode("utf-8", "replace"))
+        moment = parse_date(fields[0][1].decode("utf-8", "replace"))
         if moment is not None and not keeps_zone:
             moment = in_zone(moment.at, zone_of(context))
         return _part_values(context, moment, part(context))
