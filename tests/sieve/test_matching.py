@@ -148,3 +148,21 @@ def test_a_trace_follows_what_asks() -> None:
     ]
     failed = run('require "ihave"; error "x";', context=context_for(trace=True))
     assert (failed.trace[-1].kind, failed.trace[-1].outcome) == ("error", "x")
+
+
+@pytest.mark.parametrize(
+    ("comparator", "pattern", "expected"),
+    [
+        ("i;ascii-casemap", "[^[:lower:]]", False),
+        ("i;ascii-casemap", "[^A-Z]", False),
+        ("i;ascii-casemap", "^[^0-9]+$", True),
+        ("i;octet", "[^[:lower:]]", False),
+        ("i;octet", "[^A-Z]", True),
+    ],
+)
+def test_regex_draft_3_what_is_excluded_is_excluded_in_both_cases(
+    comparator: str, pattern: str, *, expected: bool
+) -> None:
+    mail = b"Subject: hello\r\n\r\n"
+
+    assert holds(f'header :regex :comparator "{comparator}" "subject" "{pattern}"', mail, require=["regex"]) is expected

@@ -34,6 +34,16 @@ class Characters:
     """One character out of ranges."""
 
     ranges: Ranges
+    is_inverted: bool = False
+    """Whether it is one that is in none of them."""
+
+    def every(self, *, fold: bool) -> Ranges:
+        """Give the ranges of what fits; ``fold`` makes A to Z equal to a to z.
+
+        Cases are folded first: where they are equal, ``[^a-z]`` is no letter at all.
+        """
+        ranges = _folded(self.ranges) if fold else self.ranges
+        return _inverted(ranges) if self.is_inverted else ranges
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +136,7 @@ def parse_pattern(source: str) -> Pattern:
     return Pattern(part, reader.groups)
 
 
-def folded(ranges: Ranges) -> Ranges:
+def _folded(ranges: Ranges) -> Ranges:
     """Add the other case of A to Z."""
     added: list[tuple[int, int]] = list(ranges)
     for low, high in ranges:
@@ -206,7 +216,7 @@ class _Reader:
             case "(":
                 return self._group(depth)
             case "[":
-                return Characters(self._bracket())
+                return self._bracket()
             case ".":
                 return Characters(_ANY)
             case "^":
@@ -251,7 +261,7 @@ class _Reader:
             raise self._fault(f"'\\{mark}' is not known")
         return Characters(((ord(mark), ord(mark)),))
 
-    def _bracket(self) -> Ranges:
+    def _bracket(self) -> Characters:
         is_inverted = self._peek() == "^"
         self.at += is_inverted
         found: list[tuple[int, int]] = []
@@ -262,8 +272,7 @@ class _Reader:
                 raise self._fault("a '[' is not closed")
             found += self._bracket_item()
         self.at += 1
-        ranges = _merged(found)
-        return _inverted(ranges) if is_inverted else ranges
+        return Characters(_merged(found), is_inverted)
 
     def _bracket_item(self) -> Ranges:
         source = self.source
@@ -341,8 +350,8 @@ def _cost(part: Part) -> int:
 
 def _text(part: Part, *, fold: bool) -> str:  # noqa: PLR0911
     match part:
-        case Characters(ranges):
-            every = folded(ranges) if fold else ranges
+        case Characters():
+            every = part.every(fold=fold)
             if every == _ANY:
                 return "."
             return (

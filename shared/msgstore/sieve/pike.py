@@ -6,7 +6,7 @@ say where.  The leftmost match wins, of those the longest.
 
 from typing import Final
 
-from msgstore.sieve.pattern import Anchor, Characters, Choice, Group, Part, Pattern, Ranges, Repeat, Sequence_, folded
+from msgstore.sieve.pattern import Anchor, Characters, Choice, Group, Part, Pattern, Ranges, Repeat, Sequence_
 
 __all__ = ["Machine"]
 
@@ -70,8 +70,8 @@ class Machine:
     def _emit(self, part: Part) -> None:
         code = self._code
         match part:
-            case Characters(ranges):
-                code.append((_CHAR, len(code) + 1, 0, folded(ranges) if self._fold else ranges, None))
+            case Characters():
+                code.append((_CHAR, len(code) + 1, 0, part.every(fold=self._fold), None))
             case Anchor():
                 self._has_words |= part in (Anchor.WORD, Anchor.NOT_WORD)
                 code.append((_ANCHOR, len(code) + 1, 0, (), part))
