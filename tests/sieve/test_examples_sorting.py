@@ -328,3 +328,20 @@ def test_rfc5229_4_1_a_quoted_wildcard_stands_for_itself() -> None:
     before = 'set :quotewildcard "b" "Rock*";'
     assert holds('header :matches "subject" "${b}"', b"Subject: Rock*\r\n", require=["variables"], before=before)
     assert not holds('header :matches "subject" "${b}"', b"Subject: Rocky\r\n", require=["variables"], before=before)
+
+
+@pytest.mark.parametrize("part", ["", ":all", ":localpart", ":domain", ":user", ":detail"])
+def test_rfc5231_4_2_addresses_are_counted_whatever_part_of_them_is_compared(part: str) -> None:
+    mail = b"To: a@b.example, G: c+d@e.example, f@g.example;, nobody\r\nCc: undisclosed-recipients:;\r\n"
+    require = ["envelope", "relational", "subaddress"]
+
+    def count(test: str, path: str = "a@b.example") -> list[int]:
+        def is_count(number: int) -> bool:
+            context = context_for(mail, envelope=Envelope(reverse_path=path))
+            return holds(f'{test} "{number}"', require=require, context=context)
+
+        return [number for number in range(6) if is_count(number)]
+
+    assert count(f'address {part} :count "eq" ["to", "cc"]') == [3]
+    assert count(f'envelope {part} :count "eq" "from"') == [1]
+    assert count(f'envelope {part} :count "eq" "from"', "") == [0]

@@ -131,6 +131,8 @@ def test_rfc5703_3_every_part_is_visited_and_loops_can_be_left() -> None:
         ('address "from" "inner@b.example"', False),
         ('exists :mime :anychild "Content-Disposition"', True),
         ('exists "Content-Disposition"', False),
+        ('header :mime :type "Subject" ""', True),
+        ('header :mime :contenttype "Subject" "parts"', False),
     ],
 )
 def test_rfc5703_4_headers_of_parts(test: str, *, expected: bool) -> None:

@@ -188,6 +188,9 @@ def _option(site: Site) -> Callable[[Context, str, bytes], Sequence[str]]:
 
     def piece(context: Context, name: str, value: bytes) -> Sequence[str]:
         del context
+        if name not in ("content-type", "content-disposition"):
+            # Other fields have no type: they count as blank. RFC 5703 §4.1.
+            return ("",)
         found = parse_structured(value)
         if found is None:
             return ()

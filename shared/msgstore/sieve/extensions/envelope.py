@@ -33,6 +33,7 @@ def _build(site: Site) -> Runner:
     names, take = site.texts("parts"), site.part()
     takes_all = site.bound.values.get(":part", "all") == "all"
     matcher, asks = site.matcher()
+    counts = site.counts()
 
     def values(context: Context) -> Sequence[str]:
         assert context.engine is not None
@@ -47,13 +48,17 @@ def _build(site: Site) -> Runner:
                     if takes_all:
                         found.append(value)
                     continue
+                if counts:
+                    # Paths are counted, whatever part of them is asked for; the null path is none. RFC 5231 §4.2.
+                    found += [value.text] if value.text and value.local_part is not None else []
+                    continue
                 # The null path is the empty string, whatever part is asked for.
                 text = "" if not value.text else take(context, value)
                 if text is not None:
                     found.append(text)
         return found
 
-    return compare(values, matcher, asks=asks, counts=site.counts())
+    return compare(values, matcher, asks=asks, counts=counts)
 
 
 EXTENSIONS: Final = (
