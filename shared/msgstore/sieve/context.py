@@ -247,7 +247,7 @@ class Context:
 
     def _same(self, action: Action) -> int | None:
         if isinstance(action, Redirect):
-            target: object = (action.address.lower(), action.list_name)
+            target: object = _target(action)
         elif isinstance(action, FileInto) and (action.special_use or action.mailbox_id):
             target = (action.folder, action.special_use, action.mailbox_id)
         else:
@@ -256,7 +256,7 @@ class Context:
             return None
         for at, other in enumerate(self.result.actions):
             if isinstance(other, Redirect):
-                found: object = (other.address.lower(), other.list_name)
+                found: object = _target(other)
             elif isinstance(other, FileInto) and (other.special_use or other.mailbox_id):
                 found = (other.folder, other.special_use, other.mailbox_id)
             else:
@@ -383,6 +383,12 @@ class Context:
         if self.result.now is None:
             self.result.now = yield from ask(CurrentTime())
         return self.result.now
+
+
+def _target(action: Redirect) -> tuple[str, str, str | None]:
+    """Give what makes two redirects one; the cases of a local-part are for its host alone. RFC 5321 §2.4."""
+    local_part, _, domain = action.address.rpartition("@")
+    return local_part, domain.lower(), action.list_name
 
 
 def _named(action: Action) -> str:
