@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 SOURCES := lmtpd accessd shared/msgstore tests
+FUZZSECONDS ?= 300
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help all build lint vulncheck test coverage demo bench clean install-deps hooks-install lock
+.PHONY: help all build lint vulncheck test coverage demo bench fuzz clean install-deps hooks-install lock
 
 help:  ## Show the tasks
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -56,6 +57,12 @@ bench: $(STAMP)  ## Measure speed against other servers
 	@$(BIN)/python -m tests.speed.bench $(BENCHARGS)
 	@$(BIN)/python -m tests.speed.reading
 
+fuzz: $(STAMP)  ## Let atheris look for scripts and messages that break the Sieve engine, for FUZZSECONDS
+	@$(BIN)/python -c 'import atheris' 2> /dev/null || { echo "atheris is missing: $(BIN)/pip install -e '.[fuzz]'"; exit 1; }
+	@mkdir -p .fuzz/sieve
+	@PYTHONPATH=. $(BIN)/python -m tests.fuzz.fuzz_sieve -max_total_time=$(FUZZSECONDS) -max_len=4096 -timeout=5 \
+	  -artifact_prefix=.fuzz/ .fuzz/sieve tests/fuzz/corpus/sieve
+
 lock: $(STAMP)  ## Renew the lock files
 	@$(BIN)/pip-compile --quiet --upgrade --generate-hashes --no-header --strip-extras --allow-unsafe \
 	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --extra uvloop -o requirements.txt pyproject.toml
@@ -66,5 +73,5 @@ hooks-install:  ## Let git run all checks before each push
 	@git config core.hooksPath .githooks && echo "git uses .githooks now"
 
 clean:  ## Remove what the tasks made
-	@rm -rf $(VENV) dist build .coverage .coverage.* htmlcov .hypothesis .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf $(VENV) dist build .coverage .coverage.* htmlcov .fuzz .hypothesis .mypy_cache .ruff_cache .pytest_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
