@@ -96,7 +96,9 @@ class LinkedSite:
 
     @property
     def block(self) -> Block | None:
-        """Its block."""
+        """Its block; of a follower that was not understood one that fails, so that nobody runs past it."""
+        if self._block is None and self.bound.doubt:
+            self._block = cast("Block", Linked(_failing(self.bound.doubt, self.line), asks=False))
         if self._block is None and self.bound.block is not None:
             self._block = cast("Block", self._linker.block(self.bound.block))
         return self._block
