@@ -1,5 +1,7 @@
 """What every backend promises about making, removing and renaming folders, and about what is counted."""
 
+import re
+
 import pytest
 
 from msgstore.model.errors import (
@@ -42,6 +44,26 @@ def test_folders_with_folders_below_inbox_and_missing_ones_cannot_be_removed(box
         box.folders(ALICE).delete(FolderName(("None",)))
 
     assert box.folders(ALICE).exists(OLD)
+
+
+def test_a_folder_keeps_its_guid_under_every_name_and_none_has_it_again(box: MessageStore) -> None:
+    other = FolderName(("Done", "Jobs"))
+    tree = box.folders(ALICE)
+    for name in (INBOX, WORK):
+        box.folder(ALICE, name).list()
+    inbox, first = tree.guid(INBOX), tree.guid(WORK)
+
+    tree.rename(WORK, other)
+    renamed = tree.guid(other)
+    tree.create(WORK)
+    box.folder(ALICE, WORK).list()
+
+    assert first is not None
+    assert re.fullmatch("[0-9a-f]{32}", first)
+    assert renamed == first
+    assert len({inbox, first, tree.guid(WORK)}) == 3
+    with pytest.raises(FolderNotFound):
+        tree.guid(FolderName(("Nowhere",)))
 
 
 def test_a_renamed_folder_keeps_uids_and_validity_and_takes_its_children_along(box: MessageStore) -> None:

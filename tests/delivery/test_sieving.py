@@ -7,6 +7,7 @@ import pytest
 
 from msgstore.model.envelope import SpamVerdict
 from msgstore.model.errors import MailboxNotFound, StoreUnavailable
+from msgstore.model.folder import FolderName
 from msgstore.model.result import Outcome
 from tests.delivery.sieve_room import ALICE, BOB, MESSAGE, Room, room_in
 
@@ -61,6 +62,22 @@ def test_special_use_goes_before_the_name(room: Room) -> None:
     room.deliver(script='require ["fileinto", "special-use"]; fileinto :specialuse "\\\\junk" "Other";')
 
     assert (len(room.texts("Junk")), len(room.texts())) == (1, 0)
+
+
+def test_the_id_of_a_folder_goes_before_its_name(room: Room) -> None:
+    room.deliver("alice+Junk@example.com")
+    tree = room.store.folders(ALICE)
+    assert tree.guid(FolderName.parse("Junk")) is None
+    room.texts("Junk")
+    guid = tree.guid(FolderName.parse("Junk"))
+    tree.rename(FolderName.parse("Junk"), FolderName.parse("Elsewhere"))
+    script = f"""require ["fileinto", "mailboxid", "mailbox"];
+        if mailboxidexists "{guid}" {{ fileinto :mailboxid "{guid}" "Junk"; }}
+        if not mailboxidexists ["{guid}", "{"0" * 32}"] {{ fileinto :mailboxid "{"0" * 32}" :create "Other"; }}"""
+
+    room.deliver(script=script)
+
+    assert (len(room.texts("Elsewhere")), len(room.texts("Other")), len(room.texts())) == (2, 1, 0)
 
 
 def test_the_implicit_keep_follows_the_detail(room: Room) -> None:

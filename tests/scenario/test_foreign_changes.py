@@ -57,6 +57,16 @@ class Theirs:
         """Append a message."""
         self._imap.append(folder, "", "", f"Subject: {subject}\r\n\r\nbody\r\n".encode())
 
+    def guid(self, folder: str) -> str:
+        """Give the id of a folder."""
+        kind, found = self._imap.status(folder, "(X-GUID)")
+        assert kind == "OK", found
+        return cast("bytes", found[0]).partition(b"X-GUID ")[2].rstrip(b")").decode()
+
+    def rename(self, folder: str, to: str) -> None:
+        """Rename a folder."""
+        assert self._imap.rename(folder, to)[0] == "OK"
+
     def remove(self, uids: str, folder: str = "INBOX") -> None:
         """Expunge messages."""
         self.do("STORE", uids, "+FLAGS", "(\\Deleted)", folder=folder)
@@ -148,6 +158,20 @@ class Told:
             assert self.listen(20) is not None, f"{uid} never came"
         while self.listen(2.5) is not None:
             pass
+
+
+def test_both_call_a_folder_by_the_same_id_whoever_looked_at_it_first() -> None:
+    with both() as (_, ours, theirs):
+        tree = ours.store.folders(ALICE)
+        assert tree.guid(WORK) is None
+
+        given_by_dovecot = theirs.guid("Work")
+        ours.rows()
+
+        assert tree.guid(WORK) == given_by_dovecot
+        assert tree.guid(INBOX) == theirs.guid("INBOX") != given_by_dovecot
+        theirs.rename("Work", "Elsewhere")
+        assert tree.guid(FolderName(("Elsewhere",))) == given_by_dovecot
 
 
 def test_flags_removals_moves_and_appends_of_dovecot_are_told_and_the_uids_agree_at_every_step() -> None:

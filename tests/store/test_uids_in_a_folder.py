@@ -320,3 +320,16 @@ def test_a_message_is_listed_though_others_rename_it_before_its_date_is_read(tmp
 
     assert [info.uid for info in store.folder(ALICE, INBOX).list()] == [1, 2, 3]
     store.close()
+
+
+@pytest.mark.parametrize("header", ["3 V1 N2", "3 V1 N2 Gnothing", "3 V1 N2 G", "garbage", "", "3 V1 N2 G" + "0" * 33])
+def test_a_list_without_an_id_gives_the_folder_none(tmp_path: Path, store: MaildirStore, header: str) -> None:
+    store.create_mailbox(ALICE)
+    place = min((found.parent for found in tmp_path.rglob("cur")), key=lambda one: len(one.parts))
+
+    assert store.folders(ALICE).guid(INBOX) is None
+    (place / "dovecot-uidlist").write_text(header + "\n")
+
+    assert store.folders(ALICE).guid(INBOX) is None
+    (place / "dovecot-uidlist").write_text(f"3 V1 N2 G{'0f' * 16}\n1 :x\n")
+    assert store.folders(ALICE).guid(INBOX) == "0f" * 16

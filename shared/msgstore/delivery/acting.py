@@ -287,6 +287,10 @@ def place_of(action: FileInto, folders: Folders, *, creates: bool) -> FolderName
     Raises:
         StoreError: the mailbox cannot be looked at.
     """
+    if action.mailbox_id is not None:
+        named = folders.with_id(action.mailbox_id)
+        if named is not None:
+            return named
     if action.special_use is not None:
         found = folders.with_use(action.special_use)
         if found:

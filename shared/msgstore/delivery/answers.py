@@ -11,6 +11,7 @@ from msgstore.model.address import MailboxId
 from msgstore.model.envelope import Envelope, SpamVerdict
 from msgstore.model.errors import (
     FolderExists,
+    FolderNotFound,
     InvalidFolderName,
     MailboxNotFound,
     ReservedFolderName,
@@ -54,6 +55,18 @@ class Folders:
             for info in self._tree().list()
             if info.special_use is not None and info.special_use.value.lower() == use.lower()
         )
+
+    def with_id(self, mailbox_id: str) -> FolderName | None:
+        """Give the folder that has this id, as the store keeps it for ever; None where none has. RFC 9042 §4."""
+        tree = self._tree()
+        for info in tree.list():
+            try:
+                if tree.guid(info.name) == mailbox_id:
+                    return info.name
+            except FolderNotFound:
+                # Somebody removed it a moment ago.
+                continue
+        return None
 
     def create(self, folder: FolderName) -> bool:
         """Make a folder that is missing; false where no folder can have the name."""
@@ -125,6 +138,10 @@ class Answers(Services):
     def list_known(self, name: str) -> bool:
         """Whether there is such a list."""
         return self._site.members(name) is not None
+
+    def mailbox_id(self, mailbox_id: str) -> FolderName | None:
+        """Give the folder that has this id."""
+        return self._folders.with_id(mailbox_id)
 
     def current_time(self) -> float:
         """Give seconds since 1970 UTC."""

@@ -225,6 +225,16 @@ class FolderTree(Protocol):
         """Whether such a folder is there now."""
         ...
 
+    def guid(self, name: FolderName) -> str | None:
+        """Give what names a folder for ever, whatever it is called; another folder of its name has another one.
+
+        None where none was given yet: the first look into a folder gives it one.  RFC 8474 §4.
+
+        Raises:
+            FolderNotFound: it is not there.
+        """
+        ...
+
     def delete(self, name: FolderName) -> None:
         """Remove a folder with its messages, durably; made anew it has a higher UIDVALIDITY.
 

@@ -1,5 +1,6 @@
 """One folder of the memory backend: its state, and the handle whose every step is taken under the store's lock."""
 
+import secrets
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,7 @@ class MemoryFolderState:
 
     uidvalidity: int
     special_use: SpecialUse | None = None
+    guid: str = field(default_factory=lambda: secrets.token_hex(16))
     uidnext: int = 1
     modseq: int = 1
     messages: dict[int, tuple[MessageInfo, bytes]] = field(default_factory=dict[int, tuple[MessageInfo, bytes]])

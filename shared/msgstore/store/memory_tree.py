@@ -77,6 +77,10 @@ class MemoryTree:
         """Whether such a folder is there now."""
         return name in self._store.box(self.mailbox).folders
 
+    def guid(self, name: FolderName) -> str | None:
+        """Give what names the folder for ever."""
+        return self._store.place(self.mailbox, name).guid
+
     def create(self, name: FolderName, *, special_use: SpecialUse | None = None) -> None:
         """Make a folder and the levels above it."""
         with self._store.locked():

@@ -30,6 +30,7 @@ from msgstore.store.maildir.folders import (
 )
 from msgstore.store.maildir.ledger import Ledger
 from msgstore.store.maildir.quotafile import QuotaFile
+from msgstore.store.maildir.uidfile import UidFile
 
 __all__ = ["TRASH_PREFIX", "MaildirTree", "TreeHouse"]
 
@@ -122,6 +123,16 @@ class MaildirTree:
                 return os.fstat(fd).st_nlink > 0
         except OSError:
             return False
+
+    def guid(self, name: FolderName) -> str | None:
+        """Give what names the folder for ever, as Dovecot's list of its UIDs has it."""
+        house = self._house
+        root, components = place = house.box_of(self.mailbox)
+        directory = directory_of(name)
+        with self._box() as box_fd:
+            self._require(box_fd, name)
+            with house.directories.lease((root, (*components, directory)) if directory else place) as fd:
+                return UidFile(house.disk, house.directories, fd, root=place).guid()
 
     def delete(self, name: FolderName) -> None:
         """Remove a folder: it is renamed first, so that no half of it is ever seen."""

@@ -4,6 +4,7 @@ Everything that writes is called under Dovecot's lock.
 """
 
 import os
+import re
 import secrets
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ from msgstore.store.maildir.uidvalidity import next_uidvalidity
 __all__ = ["ListNews", "UidFile"]
 
 OLDER_UIDLIST_NAME: Final = ".uidlist"
+_GUID: Final = re.compile("[0-9a-f]{32}")
+_HEADER_LIMIT_OCTETS: Final = 4096
+"""Far more than the first line of a list has."""
 
 
 @dataclass(slots=True)
@@ -111,6 +115,23 @@ class UidFile:
         if f" :{base}\n".encode("utf-8", "surrogateescape") not in content:
             return None
         return next((record for record in parse_uidlist(content).records if record.base == base), None)
+
+    def guid(self) -> str | None:
+        """Give what Dovecot's list names the folder for ever: 32 hex digits; None where there is none to read."""
+        try:
+            fd = self._disk.open_for_reading(self._fd, UIDLIST_NAME)
+        except FileNotFoundError:
+            return None
+        try:
+            first, end, _ = os.read(fd, _HEADER_LIMIT_OCTETS).partition(b"\n")
+        finally:
+            os.close(fd)
+        try:
+            fields = dict(parse_uidlist(first + end).header_fields)
+        except StoreCorrupt:
+            return None
+        found = fields.get("G", "").lower()
+        return found if _GUID.fullmatch(found) else None
 
     def begin(self, bases: Container[str], *, first_uidvalidity: Callable[[], int]) -> ListNews:
         """Begin a list: the one of the older suite is taken over with its UIDs, else UIDVALIDITY rises."""
