@@ -13,7 +13,7 @@ from typing import Final
 
 from lmtpd import replies
 from msgstore.model.address import Address, parse_address
-from msgstore.model.envelope import BodyType, SpamVerdict
+from msgstore.model.envelope import SEAL_ALGORITHM, BodyType, EncryptionInfo, SpamVerdict
 from msgstore.model.errors import InvalidAddress
 
 __all__ = [
@@ -51,12 +51,16 @@ _ORCPT_LIMIT: Final = 500
 """RFC 3461 §4.2."""
 
 _MAIL_KEYWORDS: Final = frozenset({"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "AUTH"})
+_TRUSTED_KEYWORDS: Final = frozenset({"XSPAM", "XSEALED"})
 _XSPAM: Final = re.compile(
     r"(?P<flag>YES|NO),(?P<score>-?[0-9]{1,6}(?:\.[0-9]{1,6})?)(?:,(?P<checker>[A-Za-z0-9._-]{1,64}))?"
     r"(?:,(?P<action>[A-Za-z0-9._-]{1,64}))?",
     re.IGNORECASE,
 )
 """``XSPAM=YES,15.2,rspamd,flag``: verdict, score, and if wanted who says so and what was to be done."""
+
+_XSEALED: Final = re.compile(r"(?P<algorithm>[A-Za-z0-9-]{1,64}),(?P<octets>[0-9]{1,20})")
+"""``XSEALED=x25519-xsalsa20-poly1305,4096``: how the message is sealed, and the octets of what is in it."""
 
 _ATTRIBUTE_LIMIT: Final = 255
 _UNAVAILABLE: Final = frozenset({"[UNAVAILABLE]", "[TEMPUNAVAIL]"})
@@ -87,6 +91,9 @@ class MailCommand:
     spam: SpamVerdict | None = None
     """XSPAM of a trusted peer; None where the message was not looked at."""
 
+    encryption: EncryptionInfo | None = None
+    """XSEALED of a trusted peer; None where the message comes as it is read."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RcptCommand:
@@ -105,10 +112,10 @@ class RcptCommand:
 
 
 def parse_mail(argument: str, *, trusted: bool = False) -> MailCommand:
-    """Read what follows ``MAIL``; ``trusted`` allows XSPAM, by which a scanner's verdict comes.
+    """Read what follows ``MAIL``; ``trusted`` allows XSPAM and XSEALED, see ``EXTENSIONS.md``.
 
     Raises:
-        CommandFault: 501, 553 or 555.
+        CommandFault: 501, 553 or 555; 550 where the message is sealed in a way that cannot be kept.
     """
     path, parameters = _path_and_parameters(argument, "FROM:", replies.BAD_REVERSE_PATH)
     if not parameters:
@@ -119,6 +126,7 @@ def parse_mail(argument: str, *, trusted: bool = False) -> MailCommand:
     ret: str | None = None
     envid: str | None = None
     spam: SpamVerdict | None = None
+    encryption: EncryptionInfo | None = None
     for keyword, value in parameters.items():
         match keyword, value:
             case "SIZE", str() if _SIZE.fullmatch(value):
@@ -133,11 +141,16 @@ def parse_mail(argument: str, *, trusted: bool = False) -> MailCommand:
                 envid = value
             case "XSPAM", str() if trusted and (found := _XSPAM.fullmatch(value)):
                 spam = _verdict(found)
+            case "XSEALED", str() if trusted and (found := _XSEALED.fullmatch(value)):
+                encryption = _sealing(found)
             case "AUTH", str():
                 # RFC 4954 §5: to be accepted, and to be treated as <> by a server that does not use it.
                 pass
             case _:
-                raise _bad_parameter(keyword, _MAIL_KEYWORDS | {"XSPAM"} if trusted else _MAIL_KEYWORDS)
+                raise _bad_parameter(keyword, _MAIL_KEYWORDS | _TRUSTED_KEYWORDS if trusted else _MAIL_KEYWORDS)
+    if encryption is not None and body is not BodyType.BINARY_MIME:
+        # Anything else could change the line ends of a blob.
+        raise CommandFault(replies.BAD_ARGUMENTS)
     return MailCommand(
         reverse_path=_address(path, replies.BAD_REVERSE_PATH, utf8=smtputf8) if path else None,
         declared_octets=octets,
@@ -146,6 +159,7 @@ def parse_mail(argument: str, *, trusted: bool = False) -> MailCommand:
         ret=ret,
         envid=envid,
         spam=spam,
+        encryption=encryption,
     )
 
 
@@ -256,6 +270,12 @@ def _verdict(found: re.Match[str]) -> SpamVerdict:
         checker=found["checker"] or "",
         action=found["action"] or "",
     )
+
+
+def _sealing(found: re.Match[str]) -> EncryptionInfo:
+    if found["algorithm"].lower() != SEAL_ALGORITHM:
+        raise CommandFault(replies.ALGORITHM_UNKNOWN)
+    return EncryptionInfo(algorithm=SEAL_ALGORITHM, encrypted=True, plaintext_octets=int(found["octets"]))
 
 
 def _bad_parameter(keyword: str, known: AbstractSet[str]) -> CommandFault:

@@ -33,8 +33,15 @@ __all__ = ["LmtpServer", "NoCounters", "SessionCounters"]
 
 log = logger(__name__)
 
-KEYWORDS: Final = ("PIPELINING", "ENHANCEDSTATUSCODES", "8BITMIME", "SMTPUTF8", "CHUNKING")
-TRUSTED_KEYWORDS: Final = ("XFORWARD NAME ADDR PROTO HELO IDENT", "XCLIENT ADDR HELO NAME PROTO SESSION IDENT")
+KEYWORDS: Final = ("PIPELINING", "ENHANCEDSTATUSCODES", "8BITMIME", "SMTPUTF8", "CHUNKING", "BINARYMIME")
+TRUSTED_KEYWORDS: Final = (
+    "XFORWARD NAME ADDR PROTO HELO IDENT",
+    "XSEALED",
+    "XCLIENT ADDR HELO NAME PROTO SESSION IDENT",
+    "XSPAM",
+)
+"""The most wanted first: a long host name leaves no room for the last, which are understood all the same."""
+
 FAILURES_TO_UNHEALTHY: Final = 3
 """Failed writes in a row; a failed fsync is final and must not be tried for ever."""
 
@@ -104,9 +111,10 @@ class LmtpServer:
         keywords = [*KEYWORDS, *(["DSN"] if settings.announce_dsn else []), f"SIZE {settings.max_message_octets}"]
         self._lhlo = replies.lhlo_reply(hostname, keywords)
         self._trusted_lhlo = self._lhlo
-        with contextlib.suppress(ConfigError):
-            # A long host name leaves no room for them; they are understood all the same.
-            self._trusted_lhlo = replies.lhlo_reply(hostname, [*keywords[:-1], *TRUSTED_KEYWORDS, keywords[-1]])
+        for keyword in TRUSTED_KEYWORDS:
+            with contextlib.suppress(ConfigError):
+                self._trusted_lhlo = replies.lhlo_reply(hostname, [*keywords[:-1], keyword, keywords[-1]])
+                keywords.insert(-1, keyword)
         self._networks = tuple(_network(text) for text in settings.trusted_networks)
         self._sessions: set[Guest] = set()
         self._intakes: set[Intake] = set()

@@ -232,6 +232,10 @@ class LmtpSession(ContentGate, LMTP):
         """Answer a recipient that exists, as soon as its mailbox has a slot."""
         mailbox = recipient.mailbox
         if mailbox not in transaction.mailboxes:
+            if transaction.mailboxes and transaction.mail.encryption is not None:
+                # It is sealed with the key of one of them, and nobody else could read it.
+                self._send(replies.SEALED_FOR_ONE)
+                return
             if not self._house.slots.take(mailbox):
                 wait = self._slot_wait = self._house.slots.wait(mailbox)
                 self._wait()

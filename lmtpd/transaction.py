@@ -96,4 +96,5 @@ class Transaction:
             ret=mail.ret,
             transaction=statement.forward.get("IDENT") or statement.client.get("IDENT"),
             spam=mail.spam,
+            encryption=mail.encryption,
         )

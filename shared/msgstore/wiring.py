@@ -22,6 +22,7 @@ from msgstore.delivery.outbound import NoOutbound, SmtpOutbound
 from msgstore.delivery.programs import SiteScripts, sieve_engine
 from msgstore.delivery.resolve import Resolver
 from msgstore.delivery.rewriting import Rewriter
+from msgstore.delivery.sealing import Sealing, SealKeys
 from msgstore.delivery.sending import Sender
 from msgstore.delivery.sieving import SIEVE_EVENTS, SieveFilter
 from msgstore.delivery.traces import TRACES_NAME, Traces
@@ -208,6 +209,7 @@ def _build_agent(
     settings: Settings, directory: Directory, store: MessageStore, *, history: History, traces: Traces, metrics: Metrics
 ) -> DeliveryAgent:
     rewriter = Rewriter(settings.outbound, clock=CLOCK)
+    sealing = Sealing(store, memory_octets=settings.encryption.memory_octets)
     metrics.declare_events(SEND_EVENTS)
     outbound = build_outbound(settings)
     routing = DetailFilter(store)
@@ -238,12 +240,24 @@ def _build_agent(
         )
     return Agent(
         store=store,
-        resolver=Resolver(directory, rewriter=rewriter, sends_on=bool(settings.outbound.target)),
+        resolver=Resolver(
+            directory,
+            rewriter=rewriter,
+            sends_on=bool(settings.outbound.target),
+            keys=SealKeys(build_keys(settings, directory), directory, refusal=settings.encryption.refusal),
+        ),
         routing=routing,
         counter=metrics,
+        sealing=sealing,
         clock=CLOCK,
         hostname=host_name(settings),
-        warner=QuotaWarner(store, percents=settings.quota.warn_percent, clock=CLOCK, hostname=host_name(settings)),
+        warner=QuotaWarner(
+            store,
+            sealing=sealing,
+            percents=settings.quota.warn_percent,
+            clock=CLOCK,
+            hostname=host_name(settings),
+        ),
         forwarder=forwarder,
         sieve=sieve,
     )

@@ -84,8 +84,11 @@ class House:
 
 
 @asynccontextmanager
-async def house_in(tmp_path: Path, *, listens: bool = True, script: str = "") -> AsyncGenerator[House]:
-    """Open a house; one that was closed may be opened again.  ``script`` is that of the domain for its users."""
+async def house_in(tmp_path: Path, *, listens: bool = True, script: str = "", **lmtp: object) -> AsyncGenerator[House]:
+    """Open a house; one that was closed may be opened again.  ``script`` is that of the domain for its users.
+
+    ``lmtp`` are settings of that section.
+    """
     domain = tmp_path / "example.com"
     domain.mkdir(exist_ok=True)
     (domain / "passwd").write_text("alice:h:alice\nbob:h:bob\n")
@@ -95,7 +98,11 @@ async def house_in(tmp_path: Path, *, listens: bool = True, script: str = "") ->
     path = str(tmp_path / "smtp.sock")
     sink = Sink()
     settings = settings_from(
-        {"data_dir": str(tmp_path), "outbound": {"target": f"unix:{path}", "hostname": "store.example.com"}}
+        {
+            "data_dir": str(tmp_path),
+            "outbound": {"target": f"unix:{path}", "hostname": "store.example.com"},
+            "lmtp": lmtp,
+        }
     )
     loop = asyncio.get_running_loop()
     smtp = None

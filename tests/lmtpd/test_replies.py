@@ -30,7 +30,8 @@ def test_every_constant_reply_is_short_and_says_its_class_twice() -> None:
 
 
 def test_the_answer_to_lhlo_fits_or_is_refused() -> None:
-    keywords = [*KEYWORDS, *TRUSTED_KEYWORDS, "SIZE 52428800"]
+    # The last of those for trusted peers goes where a host name is long.
+    keywords = [*KEYWORDS, *TRUSTED_KEYWORDS[:-1], "SIZE 52428800"]
 
     assert len(replies.lhlo_reply("mx.example.com", keywords)) <= replies.LHLO_LIMIT_OCTETS
     with pytest.raises(ConfigError):

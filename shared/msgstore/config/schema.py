@@ -79,13 +79,17 @@ class QuotaSettings:
 class EncryptionSettings:
     """Sealed mail: plaintext that nobody but its recipient needs is not kept."""
 
-    policy: EncryptionPolicy = "opportunistic"
-    """``off``: mail is kept as it comes; ``opportunistic``: it is to be sealed for recipients who have a key;
-    ``required``: mail for recipients without one is to be refused, and new users get a key.  ``lmtpd`` of this version
-    does not seal yet: whoever hands mail over does."""
+    policy: EncryptionPolicy = "off"
+    """``off``: mail is kept as it comes; ``opportunistic``: it is sealed for recipients who have a key; ``required``:
+    mail for recipients without one is refused, and new users get a key.  What was sealed before it came is kept as it
+    is.  Clients of the access socket get sealed mail as it is kept, and have to open it themselves."""
 
     refusal: Literal["temporary", "permanent"] = "temporary"
     """Whether mail that cannot be sealed and must be waits at the sender (451 4.7.5) or goes back (550 5.7.5)."""
+
+    memory_octets: int = 268_435_456
+    """Octets of messages that one worker holds in memory at once to seal them; what comes beyond that is told to come
+    again later (451)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,10 +162,10 @@ class LmtpSettings:
     """Deliveries that may wait for the disk at once, in one worker."""
 
     trusted_networks: tuple[str, ...] = ()
-    """TCP peers that may use XCLIENT, XFORWARD and XSPAM; Unix sockets of trusted_uids are named below."""
+    """TCP peers that may use XCLIENT, XFORWARD, XSPAM and XSEALED; Unix sockets of trusted_uids are named below."""
 
     trusted_uids: tuple[int, ...] = ()
-    """User ids at Unix sockets that may use XCLIENT, XFORWARD and XSPAM."""
+    """User ids at Unix sockets that may use XCLIENT, XFORWARD, XSPAM and XSEALED."""
 
     announce_dsn: bool = False
     """Whether DSN is announced; its parameters are understood anyway.  Clients that see it leave reports of success to

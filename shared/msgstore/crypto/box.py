@@ -23,6 +23,7 @@ from msgstore.crypto.sodium import (
     fill_random,
     shared_key,
 )
+from msgstore.model.envelope import SEAL_ALGORITHM, SEAL_OVERHEAD_OCTETS
 from msgstore.model.keys import BlobIsPlaintext, BlobNotOpened, BlobTruncated, KeyMalformed, SealAlgorithmUnknown
 
 __all__ = [
@@ -36,12 +37,14 @@ __all__ = [
     "seal_into",
 ]
 
-ALGORITHM: Final = "x25519-xsalsa20-poly1305"
+ALGORITHM: Final = SEAL_ALGORITHM
 """Name in the envelope."""
 
 _BOX_AT: Final = KEY_OCTETS + NONCE_OCTETS
-OVERHEAD_OCTETS: Final = _BOX_AT + TAG_OCTETS
+OVERHEAD_OCTETS: Final = SEAL_OVERHEAD_OCTETS
 """What a blob has more than its message: 72."""
+
+assert _BOX_AT + TAG_OCTETS == OVERHEAD_OCTETS
 
 _PLAIN: Final = re.compile(rb"(?:>?From |[!-9;-~]+[ \t]*:|[!-9;-~]+\Z)[\t\r\n -~]*")
 """Up to a field name that fills the place. RFC 5322 §3.6.8."""

@@ -144,6 +144,9 @@ class Decision:
         self._run.close()
 
 
+_UNEDITED: Final = "its header is sealed or too long to be edited: the message is kept as it came"
+
+
 class Actor:
     """Makes decisions out of verdicts; safe in every thread."""
 
@@ -186,6 +189,9 @@ class Actor:
                 self._redirect(action, decision, arrival, filer)
             case Reject() | Ereject():
                 self._reject(action, decision, arrival, filer)
+            case Vacate() | Notify() | Report() if arrival.content.is_sealed:
+                # Whether a person or a program wrote it stands in its header. RFC 3834 §2, RFC 5230 §4.6.
+                filer.note("a sealed message is answered and reported to nobody", action.line)
             case Vacate() | Notify() | Report():
                 sending = self._sender.reply(action, arrival, filer.note)
                 if sending is not None:
@@ -198,8 +204,12 @@ class Actor:
                 pass
 
     def _redirect(self, action: Redirect, decision: Decision, arrival: Arrival, filer: "_Filer") -> None:
+        if arrival.content.is_sealed:
+            filer.note("a sealed message cannot be sent on: it is kept", action.line)
+            decision.keep_original()
+            return
         if action.message is not None and arrival.content.is_cut:
-            filer.note("the header is too long to be edited: the message is kept as it came", action.line)
+            filer.note(_UNEDITED, action.line)
             decision.keep_original()
             return
         sendings = self._sender.redirect(action, arrival, filer.note)
@@ -268,7 +278,7 @@ class _Filer:
     def _file(self, place: Filing, flags: Sequence[str], message: EditedMessage | None, line: int) -> None:
         pieces = None
         if message is not None and self._arrival.content.is_cut:
-            self.note("the header is too long to be edited: the message is kept as it came", line)
+            self.note(_UNEDITED, line)
         elif message is not None:
             pieces = EditedPieces(self._arrival.content, message, before=self._arrival.content.trace)
         system, keywords = split_flags(flags)

@@ -9,6 +9,7 @@ from msgstore.delivery.filter import Filter
 from msgstore.delivery.forwarding import Forwarder
 from msgstore.delivery.incoming import DeliveryCounter, Incoming, Workshop
 from msgstore.delivery.resolve import Resolver
+from msgstore.delivery.sealing import Sealing
 from msgstore.delivery.sieving import SieveFilter
 from msgstore.delivery.warner import QuotaWarner
 from msgstore.model.address import Address
@@ -34,6 +35,7 @@ class Agent:
         counter: DeliveryCounter,
         clock: Clock,
         hostname: str,
+        sealing: Sealing | None = None,
         warner: QuotaWarner | None = None,
         forwarder: Forwarder | None = None,
         sieve: SieveFilter | None = None,
@@ -42,6 +44,7 @@ class Agent:
             store=store,
             routing=routing,
             counter=counter,
+            sealing=sealing or Sealing(store),
             hostname=hostname,
             warner=warner,
             forwarder=forwarder,

@@ -22,7 +22,7 @@ class Content:
         """``trace`` are our own lines, with which it begins; of a sealed message nothing is decoded."""
         self.staged: Final = staged
         self.trace: Final = trace
-        self._sealed = sealed
+        self.is_sealed: Final = sealed
 
     @cached_property
     def header_block(self) -> bytes:
@@ -51,7 +51,7 @@ class Content:
     @cached_property
     def message(self) -> Message:
         """The message for the engine; its body is read when a script asks for it."""
-        return Message(self.header, lambda: b"".join(self.body_pieces()), octets=self.octets, sealed=self._sealed)
+        return Message(self.header, lambda: b"".join(self.body_pieces()), octets=self.octets, sealed=self.is_sealed)
 
     def body_pieces(self) -> Iterator[bytes]:
         """Read everything behind the header, in pieces.

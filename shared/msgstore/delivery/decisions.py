@@ -4,9 +4,10 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 
 from msgstore.delivery.acting import Decision, Letter
+from msgstore.model.address import MailboxId
 from msgstore.model.errors import FolderNotFound
 from msgstore.model.folder import INBOX
-from msgstore.model.interfaces import Filing, MessageStore, StagedMessage, Wait
+from msgstore.model.interfaces import Filing, StagedMessage, Wait
 from msgstore.model.result import Filed
 
 __all__ = ["Answering", "Decisions", "filed_or_inbox", "next_answer"]
@@ -18,8 +19,9 @@ Answering = Callable[[StagedMessage, Sequence[Filing]], Iterator[Filed | Excepti
 class Decisions:
     """Decisions by the place of the recipient; one thread at a time."""
 
-    def __init__(self, store: MessageStore) -> None:
-        self._store = store
+    def __init__(self, stage: Callable[[MailboxId], StagedMessage]) -> None:
+        """``stage`` begins a message for one mailbox."""
+        self._stage = stage
         self._found: dict[int, list[Decision]] = {}
 
     def __contains__(self, index: int) -> bool:
@@ -83,7 +85,7 @@ class Decisions:
                 decision.close()
 
     def _file(self, letter: Letter, answering: Answering) -> Generator[Wait, None, Filed | Exception]:
-        with self._store.stage() as staged:
+        with self._stage(letter.filing.mailbox) as staged:
             for piece in letter.pieces:
                 staged.write(piece)
             return (yield from filed_or_inbox(letter.filing, staged, answering, answering(staged, [letter.filing])))

@@ -10,11 +10,12 @@ from msgstore.delivery.decisions import Decisions, filed_or_inbox
 from msgstore.delivery.filter import Filter
 from msgstore.delivery.forwarding import Forwarder
 from msgstore.delivery.resolve import Trail, read_trail
+from msgstore.delivery.sealing import Sealing, keys_of
 from msgstore.delivery.sieving import SieveFilter
 from msgstore.delivery.warner import QuotaWarner
 from msgstore.mime.trace import TraceFacts, trace_lines
-from msgstore.model.address import Address
-from msgstore.model.envelope import Envelope, Recipient
+from msgstore.model.address import Address, MailboxId
+from msgstore.model.envelope import SEAL_ALGORITHM, SEAL_OVERHEAD_OCTETS, Envelope, Recipient
 from msgstore.model.errors import (
     DiskFull,
     MailLoop,
@@ -24,6 +25,7 @@ from msgstore.model.errors import (
     StoreUnavailable,
 )
 from msgstore.model.interfaces import Filing, MessageStore, StagedMessage, Wait
+from msgstore.model.keys import BlobTruncated, SealAlgorithmUnknown, SealError
 from msgstore.model.result import OK, DeliveryId, DeliveryResult, Filed, Outcome
 from msgstore.store.quota import check_quota
 from msgstore.telemetry.log import logger
@@ -52,6 +54,7 @@ class Workshop:
     store: MessageStore
     routing: Filter
     counter: DeliveryCounter
+    sealing: Sealing
     hostname: str
     warner: QuotaWarner | None = None
     forwarder: Forwarder | None = None
@@ -71,21 +74,30 @@ class Incoming:
         self._sent_on: dict[tuple[Address, ...], Exception | None] = {}
         """What became of each list of addresses elsewhere: one that is named twice gets the message once."""
 
-        self._decisions = Decisions(workshop.store)
+        self._keys = keys_of(envelope)
+        self._decisions = Decisions(self._stage_for)
         self._content: Content | None = None
+        encryption = envelope.encryption
+        self._is_sealed = encryption is not None and encryption.encrypted
         self._told: BaseException | None = None
         self.delivery_ids: tuple[str, ...] = tuple(
             f"{transaction}.{index}" for index in range(1, len(envelope.recipients) + 1)
         )
 
     def write(self, chunk: bytes | bytearray | memoryview) -> None:
-        """Append octets of the message; the first ones go behind our trace lines."""
+        """Append octets of the message; the first ones go behind our trace lines, unless it is sealed."""
         staged = self._staged
         if staged is None:
-            trace = self._trace_lines = self._trace()
-            staged = self._staged = self._workshop.store.stage(expected_octets=self._envelope.declared_octets)
-            # One walk through the stage for both; most messages come in one piece.
-            chunk = trace + chunk
+            if not self._is_sealed:
+                self._trace_lines = self._trace()
+                # One walk through the stage for both; most messages come in one piece.
+                chunk = self._trace_lines + chunk
+            declared = self._envelope.declared_octets
+            if self._is_sealed:
+                staged = self._workshop.store.stage(expected_octets=declared, sealed=True)
+            else:
+                staged = self._workshop.sealing.stage(sealed_for_some=bool(self._keys), expected_octets=declared)
+            self._staged = staged
         staged.write(chunk)
 
     def commit(self, report: Callable[[DeliveryResult], None] | None = None) -> tuple[DeliveryResult, ...]:
@@ -140,6 +152,7 @@ class Incoming:
                 self.write(b"")
             staged = self._staged
             assert staged is not None
+            self._require_blob(staged)
             header = staged.header_block[len(self._trace_lines) :]
             trail = read_trail(header)
             plans = [self._plan(index, header, trail) for index in range(len(self._envelope.recipients))]
@@ -150,6 +163,17 @@ class Incoming:
             return
         yield from self._file(staged, plans)
         self._warn(plans)
+
+    def _require_blob(self, staged: StagedMessage) -> None:
+        """Refuse, for now, what cannot be the sealed message that was announced: whoever sent it has it still."""
+        encryption = self._envelope.encryption
+        if not self._is_sealed or encryption is None:
+            return
+        if encryption.algorithm.lower() != SEAL_ALGORITHM:
+            raise SealAlgorithmUnknown(f"messages sealed by {encryption.algorithm[:64]!r} are not kept")
+        octets = staged.octets - SEAL_OVERHEAD_OCTETS
+        if octets < 0 or encryption.plaintext_octets not in (None, octets):
+            raise BlobTruncated(f"{staged.octets} octets came for a message of {encryption.plaintext_octets}")
 
     def _plan(self, index: int, header: bytes, trail: Trail) -> Sequence[Filing] | Exception:
         try:
@@ -168,6 +192,8 @@ class Incoming:
         else:
             plan = [filing for one in recipient.forward.local for filing in self._decided(index, one, header)]
             # Last, and before anything is filed: a message that cannot be sent on lies nowhere.
+            if recipient.forward.remote and self._is_sealed:
+                raise SealError("a sealed message cannot be sent on")
             if recipient.forward.remote:
                 self._send_on(index, recipient.forward.remote)
         # What scripts file goes behind what is filed without them.
@@ -196,10 +222,11 @@ class Incoming:
     def _whole(self, staged: StagedMessage) -> Content:
         content = self._content
         if content is None:
-            encryption = self._envelope.encryption
-            sealed = encryption is not None and encryption.encrypted
-            content = self._content = Content(staged, self._trace_lines, sealed=sealed)
+            content = self._content = Content(staged, self._trace_lines, sealed=self._is_sealed)
         return content
+
+    def _stage_for(self, mailbox: MailboxId) -> StagedMessage:
+        return self._workshop.sealing.stage(sealed_for_some=mailbox in self._keys)
 
     def _send_on(self, index: int, targets: tuple[Address, ...]) -> None:
         if targets not in self._sent_on:
@@ -278,7 +305,7 @@ class Incoming:
         """Give the store's answer to each filing; an error that ends the store's run answers all that are left."""
         given = 0
         try:
-            for answer in self._workshop.store.deliver_in_steps(staged, filings):
+            for answer in self._workshop.sealing.deliver_in_steps(staged, filings, self._keys):
                 if not isinstance(answer, Wait):
                     given += 1
                 yield answer

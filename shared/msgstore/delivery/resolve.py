@@ -1,12 +1,15 @@
 """From a forward-path to mailboxes and addresses elsewhere, with the loops that have to end here."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Final
 
 from msgstore.auth.directory import Directory
 from msgstore.auth.routes import Route, Routes
 from msgstore.delivery.rewriting import Rewriter
+from msgstore.delivery.sealing import SealKeys
 from msgstore.mime.headers import field_values
 from msgstore.model.address import Address, MailboxId, fold_domain, fold_local_part, parse_address
 from msgstore.model.envelope import Forward, Recipient
@@ -25,12 +28,21 @@ class Resolver:
     """Resolves recipients against the directory; safe in every thread.
 
     ``sends_on`` says whether there is anything that takes mail for elsewhere; without it a forward to there waits.
+    Without ``keys`` no mail is sealed here.
     """
 
-    def __init__(self, directory: Directory, *, rewriter: Rewriter | None = None, sends_on: bool = False) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        *,
+        rewriter: Rewriter | None = None,
+        sends_on: bool = False,
+        keys: SealKeys | None = None,
+    ) -> None:
         self._routes = Routes(directory)
         self._rewriter = rewriter
         self._sends_on = sends_on
+        self._keys = keys
 
     def resolve(self, forward_path: Address, *, orcpt: str | None, notify: tuple[str, ...]) -> Recipient:
         """Find the mailbox of a forward-path, or where its mail goes instead.
@@ -38,6 +50,7 @@ class Resolver:
         Raises:
             DomainNotHosted, UserNotFound, MailboxDisabled, DirectoryUnavailable, InvalidAddress: as the names say.
             OutboundUnavailable: it is forwarded to elsewhere, and nothing takes mail for there.
+            KeyRequired, KeyRequiredForGood, KeyUnreadable, KeyMalformed: its mail cannot be sealed.
         """
         rewriter = self._rewriter
         if rewriter is not None and rewriter.is_ours(forward_path):
@@ -46,14 +59,22 @@ class Resolver:
             route = self._routes.find(forward_path)
         if route.remote and not self._sends_on:
             raise OutboundUnavailable(f"{forward_path} is forwarded, and outbound.target is not set")
-        return _recipient(forward_path, route, orcpt, notify)
+        keys = () if self._keys is None else tuple(self._keys.find(account.user) for account in route.accounts)
+        return _recipient(forward_path, route, keys, orcpt=orcpt, notify=notify)
 
     def recall(self, forward_path: Address, *, orcpt: str | None, notify: tuple[str, ...]) -> Recipient | None:
         """Give the answer from memory; None when the disk has to be asked or the answer is a refusal."""
         route = self._routes.recall(forward_path)
         if route is None or (route.remote and not self._sends_on):
             return None
-        return _recipient(forward_path, route, orcpt, notify)
+        keys: list[bytes | None] = []
+        if self._keys is not None:
+            for account in route.accounts:
+                known = self._keys.recall(account.user)
+                if known is None:
+                    return None
+                keys.append(known[0])
+        return _recipient(forward_path, route, keys, orcpt=orcpt, notify=notify)
 
     def _way_back(self, forward_path: Address, original: Address) -> Route:
         """Send a bounce to whom it is for: one that was rewritten here is a user elsewhere, or was moved here since."""
@@ -64,7 +85,9 @@ class Resolver:
             return Route(mailbox=mailbox, accounts=(), remote=(original,), is_forward=True)
 
 
-def _recipient(forward_path: Address, route: Route, orcpt: str | None, notify: tuple[str, ...]) -> Recipient:
+def _recipient(
+    forward_path: Address, route: Route, keys: Sequence[bytes | None], *, orcpt: str | None, notify: tuple[str, ...]
+) -> Recipient:
     local = [
         Recipient(
             forward_path=forward_path,
@@ -73,8 +96,9 @@ def _recipient(forward_path: Address, route: Route, orcpt: str | None, notify: t
             orcpt=orcpt,
             notify=notify,
             quota=account.user.quota,
+            seal_to=key,
         )
-        for account in route.accounts
+        for account, key in zip(route.accounts, keys or repeat(None), strict=False)
     ]
     if len(local) == 1 and not route.remote:
         return local[0]

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Final
 
+from msgstore.delivery.sealing import Sealing
 from msgstore.model.address import MailboxId
 from msgstore.model.envelope import Recipient
 from msgstore.model.errors import MsgstoreError
@@ -40,8 +41,17 @@ When it is full, new mail is not taken.  Please delete what you do not need.
 class QuotaWarner:
     """Warns after deliveries; safe in every thread.  Processes that pass a threshold at one moment may both tell."""
 
-    def __init__(self, store: MessageStore, *, percents: Sequence[int], clock: Clock, hostname: str) -> None:
+    def __init__(
+        self,
+        store: MessageStore,
+        *,
+        percents: Sequence[int],
+        clock: Clock,
+        hostname: str,
+        sealing: Sealing | None = None,
+    ) -> None:
         self._store = store
+        self._sealing = sealing or Sealing(store)
         self._percents = percents
         self._clock = clock
         self._hostname = hostname
@@ -55,7 +65,7 @@ class QuotaWarner:
             usage = self._store.usage(recipient.mailbox)
             percent = self._newly_reached(recipient.mailbox, _percent(recipient.quota, usage))
             if percent:
-                self._tell(recipient.mailbox, percent, usage)
+                self._tell(recipient, percent, usage)
         except MsgstoreError as error:
             log.warning("quota.warning_failed", mailbox=str(recipient.mailbox), why=str(error))
 
@@ -69,8 +79,8 @@ class QuotaWarner:
                 self._store.set_quota_mark(mailbox, reached)
         return reached if reached > told else 0
 
-    def _tell(self, mailbox: MailboxId, percent: int, usage: Usage) -> None:
-        now = self._clock.time()
+    def _tell(self, recipient: Recipient, percent: int, usage: Usage) -> None:
+        mailbox, now = recipient.mailbox, self._clock.time()
         text = _TEXT.format(
             domain=mailbox.domain,
             mailbox=mailbox,
@@ -81,9 +91,10 @@ class QuotaWarner:
             octets=usage.octets,
             messages=usage.messages,
         )
-        with self._store.stage() as staged:
+        keys = {} if recipient.seal_to is None else {mailbox: recipient.seal_to}
+        with self._sealing.stage(sealed_for_some=bool(keys)) as staged:
             staged.write(text.replace("\n", "\r\n").encode("utf-8", "replace"))
-            for answer in self._store.deliver(staged, [Filing(mailbox=mailbox, folder=INBOX)]):
+            for answer in self._sealing.deliver(staged, [Filing(mailbox=mailbox, folder=INBOX)], keys):
                 if isinstance(answer, MsgstoreError):
                     raise answer
         log.info("quota.warned", mailbox=str(mailbox), percent=percent)

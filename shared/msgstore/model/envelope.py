@@ -99,6 +99,9 @@ class Recipient:
     forward: "Forward | None" = None
     """Where the mail goes instead; None for the mailbox."""
 
+    seal_to: bytes | None = None
+    """32 octets X25519, to which the mailbox gets the message sealed; None where it gets it as it comes."""
+
     may_wait: bool = False
     """Whether a script of the mailbox may have to wait for more than the disk, as for a server it sends mail to."""
 

@@ -16,7 +16,7 @@
           KeyRequired             451 4.7.5  KEY_NOT_FOUND
           KeyRequiredForGood      550 5.7.5  KEY_NOT_FOUND
       SealError                   451 4.7.5  SEALED
-        SealAlgorithmUnknown
+        SealAlgorithmUnknown      550 5.7.6  SEALED
         BlobTruncated
         BlobIsPlaintext
         BlobNotOpened
@@ -96,7 +96,11 @@ class SealError(MsgstoreError):
 
 
 class SealAlgorithmUnknown(SealError):
-    """A message is said to be sealed by an algorithm that is not known here."""
+    """A message is said to be sealed by an algorithm that is not known here. RFC 3463 §3.8, X.7.6."""
+
+    reply_code = 550
+    status = EnhancedStatus(5, 7, 6)
+    reply_text = "Sealed in a way that is not known here"
 
 
 class BlobTruncated(SealError):

@@ -1,0 +1,155 @@
+"""A message held in memory because somebody gets it sealed: no octet of it touches a disk before that.
+
+The memory is a private mapping of its own, which no core dump and no child process gets, and which goes back to the
+kernel whole when the message is discarded: nothing of it stays behind in memory that is used again for something else.
+"""
+
+import mmap
+import threading
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Final, Self
+
+from msgstore.model.errors import Overloaded, StoreUnavailable
+from msgstore.store.lines import HeaderBlock
+
+__all__ = ["HeldMessage", "MemoryBudget"]
+
+_FIRST_OCTETS: Final = 65_536
+_PIECE_OCTETS: Final = 1 << 18
+_KIND: Final = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+
+
+class MemoryBudget:
+    """Octets that all messages held in this process may take together; safe in every thread."""
+
+    def __init__(self, octets: int) -> None:
+        self._guard = threading.Lock()
+        self._left = octets
+
+    def take(self, octets: int) -> None:
+        """Take octets, which are to be given back.
+
+        Raises:
+            Overloaded: there are not so many left now.
+        """
+        with self._guard:
+            if octets > self._left:
+                raise Overloaded(f"{octets} octets more would be held for sealing, and {self._left} are free")
+            self._left -= octets
+
+    def give_back(self, octets: int) -> None:
+        """Let others have octets that were taken."""
+        with self._guard:
+            self._left += octets
+
+
+class HeldMessage:
+    """A message in memory; satisfies :class:`msgstore.model.bodies.StagedMessage`.  One thread at a time."""
+
+    def __init__(self, budget: MemoryBudget, *, expected_octets: int = 0) -> None:
+        """Begin; ``expected_octets`` saves moves where they are about right.
+
+        What was declared is not believed further than what is small: memory is taken as octets come.
+        """
+        self._budget = budget
+        self._first = min(max(expected_octets, 4096), _FIRST_OCTETS)
+        self._map: mmap.mmap | None = None
+        self._taken = 0
+        self._octets = 0
+        self._header = HeaderBlock()
+        self._is_discarded = False
+
+    @property
+    def octets(self) -> int:
+        """Octets written so far."""
+        return self._octets
+
+    @property
+    def header_block(self) -> bytes:
+        """Header fields seen so far; see the interface."""
+        return bytes(self._header)
+
+    def write(self, chunk: bytes | bytearray | memoryview) -> None:
+        """Append octets.
+
+        Raises:
+            StoreUnavailable: the message was discarded.
+            Overloaded: too much is held already.
+        """
+        if self._is_discarded:
+            raise StoreUnavailable("the staged message takes no more octets")
+        end = self._octets + len(chunk)
+        target = self._room_for(end)
+        target[self._octets : end] = chunk
+        self._octets = end
+        if not self._header.is_complete:
+            self._header.feed(bytes(chunk))
+
+    def chunks(self) -> Iterator[bytes]:
+        """Give back what was written so far, in pieces.
+
+        Raises:
+            StoreUnavailable: the message was discarded.
+        """
+        if self._is_discarded:
+            raise StoreUnavailable("the staged message is lost")
+        held = self._map
+        if held is not None:
+            for start in range(0, self._octets, _PIECE_OCTETS):
+                yield held[start : min(start + _PIECE_OCTETS, self._octets)]
+
+    def copy_into(self, target: memoryview) -> None:
+        """Write the message into a buffer of its length."""
+        held = self._map
+        if held is not None:
+            with memoryview(held) as whole, whole[: self._octets] as message:
+                target[:] = message
+
+    def discard(self) -> None:
+        """Give the memory back to the kernel; harmless to repeat."""
+        self._is_discarded = True
+        held, self._map = self._map, None
+        if held is not None:
+            held.close()
+        taken, self._taken = self._taken, 0
+        if taken:
+            self._budget.give_back(taken)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.discard()
+
+    def _room_for(self, octets: int) -> mmap.mmap:
+        held = self._map
+        if held is not None and octets <= self._taken:
+            return held
+        wanted = max(octets, self._taken * 2, self._first)
+        self._budget.take(wanted - self._taken)
+        try:
+            if held is None:
+                held = private_memory(wanted)
+            else:
+                # The kernel moves the pages, not their content: nothing stays where they were.
+                held.resize(wanted)
+        except (OSError, SystemError, ValueError) as error:
+            self._budget.give_back(wanted - self._taken)
+            raise Overloaded(f"no memory for {wanted} octets: {error}") from error
+        self._map, self._taken = held, wanted
+        return held
+
+
+def private_memory(octets: int) -> mmap.mmap:
+    """Map fresh zeroed memory of this process alone.
+
+    Raises:
+        OSError: there is none.
+    """
+    held = mmap.mmap(-1, octets, flags=_KIND)
+    held.madvise(mmap.MADV_DONTDUMP)
+    held.madvise(mmap.MADV_DONTFORK)
+    return held
