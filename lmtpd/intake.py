@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from lmtpd import replies
 from msgstore.model.address import MailboxId
 from msgstore.model.envelope import Envelope
-from msgstore.model.errors import MessageTooLarge, MsgstoreError, StoreError, StoreUnavailable
+from msgstore.model.errors import MessageTooLarge, MsgstoreError, StoreUnavailable
 from msgstore.model.interfaces import DeliveryAgent, IncomingMessage, Wait
 from msgstore.model.result import DeliveryResult, EnhancedStatus, Filed, Outcome
 from msgstore.service.offload import Offload
@@ -269,7 +269,7 @@ class Intake:
                 try:
                     for chunk in self._chunks:
                         incoming.write(chunk)
-                except StoreError as trouble:
+                except MsgstoreError as trouble:
                     error = self._error = trouble
             self._chunks = []
             if error is not None:

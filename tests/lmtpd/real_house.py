@@ -84,10 +84,12 @@ class House:
 
 
 @asynccontextmanager
-async def house_in(tmp_path: Path, *, listens: bool = True, script: str = "", **lmtp: object) -> AsyncGenerator[House]:
+async def house_in(
+    tmp_path: Path, *, listens: bool = True, script: str = "", **sections: object
+) -> AsyncGenerator[House]:
     """Open a house; one that was closed may be opened again.  ``script`` is that of the domain for its users.
 
-    ``lmtp`` are settings of that section.
+    ``sections`` are added to the settings.
     """
     domain = tmp_path / "example.com"
     domain.mkdir(exist_ok=True)
@@ -101,7 +103,7 @@ async def house_in(tmp_path: Path, *, listens: bool = True, script: str = "", **
         {
             "data_dir": str(tmp_path),
             "outbound": {"target": f"unix:{path}", "hostname": "store.example.com"},
-            "lmtp": lmtp,
+            **sections,
         }
     )
     loop = asyncio.get_running_loop()

@@ -86,7 +86,7 @@ def test_the_name_of_the_algorithm_is_compared_without_case() -> None:
 async def test_a_sealed_message_lies_in_the_mailbox_as_it_was_handed_over(tmp_path: Path) -> None:
     key = SecretKey.generate()
     blob = bytes(seal(MESSAGE, key.public))
-    async with house_in(tmp_path, trusted_uids=[os.getuid()]) as house:
+    async with house_in(tmp_path, lmtp={"trusted_uids": [os.getuid()]}) as house:
         client = await house.client()
         client.send(SEALED % len(MESSAGE) + b"RCPT TO:<alice@example.com>\r\nBDAT 50\r\n" + blob[:50])
         client.send(b"BDAT %d LAST\r\n" % (len(blob) - 50) + blob[50:])
@@ -104,3 +104,17 @@ async def test_a_sealed_message_lies_in_the_mailbox_as_it_was_handed_over(tmp_pa
     assert (info.sealed, info.octets) == (True, len(MESSAGE))
     assert stored == blob
     assert bytes(open_sealed(stored, key)) == MESSAGE
+
+
+@pytest.mark.parametrize("lines", [10, 400_000])
+async def test_a_message_that_cannot_be_held_now_is_asked_for_again_later(tmp_path: Path, lines: int) -> None:
+    async with house_in(tmp_path, encryption={"policy": "opportunistic", "memory_octets": 1000}) as house:
+        house.parts.store.create_mailbox(house.alice)
+        (tmp_path / "example.com" / "users" / "alice" / "keyring.pub").write_bytes(SecretKey.generate().public.octets)
+        data = b"DATA\r\nSubject: hi\r\n\r\n" + b"x\r\n" * lines + b".\r\n"
+
+        told = await house.say("alice@example.com", data=data)
+        counted = house.parts.snapshot().decode()
+
+    assert told == ["250 2.1.5", "451 4.3.2"]
+    assert '"msgstore_deliveries_total", {"domain": "example.com", "status": "failed"}, 1.0]' in counted

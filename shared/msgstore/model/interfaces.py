@@ -61,6 +61,7 @@ class IncomingMessage(Protocol):
 
         Raises:
             StoreError: the message cannot be staged; :meth:`fail` then gives the results.
+            Overloaded: it would have to be held in memory, and too much is held already; likewise.
         """
         ...
 
