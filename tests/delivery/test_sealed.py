@@ -83,14 +83,21 @@ class Room:
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Iterator[Room]:
-    made = Room(tmp_path)
-    yield made
-    made.parts.close()
+def open_room(tmp_path: Path) -> Iterator[Callable[..., Room]]:
+    made: list[Room] = []
+
+    def opened(**settings: object) -> Room:
+        made.append(Room(tmp_path, **settings))
+        return made[-1]
+
+    yield opened
+    for one in made:
+        one.parts.close()
 
 
-def room_with(place: Path, **settings: object) -> Room:
-    return Room(place, **settings)
+@pytest.fixture
+def room(open_room: Callable[..., Room]) -> Room:
+    return open_room()
 
 
 @pytest.mark.parametrize("size", [0, 70_000, 3_000_000])
@@ -137,38 +144,35 @@ def test_a_script_files_flags_and_edits_what_is_sealed_afterwards(room: Room) ->
     assert SUBJECT in inbox
 
 
-def test_the_warning_of_a_mailbox_that_fills_up_is_sealed_too(tmp_path: Path) -> None:
-    room = room_with(tmp_path, quota={"octets": 2000, "warn_percent": [10]})
+def test_the_warning_of_a_mailbox_that_fills_up_is_sealed_too(open_room: Callable[..., Room]) -> None:
+    room = open_room(quota={"octets": 2000, "warn_percent": [10]})
 
     room.deliver("alice")
 
     assert len(room.opened("alice")) == 2
     assert any(b"Your mailbox is" in text for text in room.opened("alice"))
     assert not any(b"Your mailbox is" in text for text in room.stored("alice"))
-    room.parts.close()
 
 
 @pytest.mark.parametrize(("refusal", "error"), [("temporary", KeyRequired), ("permanent", KeyRequiredForGood)])
 def test_without_a_key_mail_is_refused_where_it_must_be_sealed(
-    tmp_path: Path, refusal: str, error: type[MsgstoreError]
+    open_room: Callable[..., Room], refusal: str, error: type[MsgstoreError]
 ) -> None:
-    room = room_with(tmp_path, encryption={"policy": "required", "refusal": refusal})
+    room = open_room(encryption={"policy": "required", "refusal": refusal})
 
     with pytest.raises(error):
         room.envelope("carol")
 
     (result,) = room.deliver("alice")
     assert result.reply_code == 250
-    room.parts.close()
 
 
-def test_the_policy_off_keeps_mail_as_it_comes(tmp_path: Path) -> None:
-    room = room_with(tmp_path, domains={"example.com": {"encryption": "off"}}, encryption={"policy": "required"})
+def test_the_policy_off_keeps_mail_as_it_comes(open_room: Callable[..., Room]) -> None:
+    room = open_room(domains={"example.com": {"encryption": "off"}}, encryption={"policy": "required"})
 
     room.deliver("alice")
 
     assert [SECRET_LINE in text for text in room.stored("alice")] == [True]
-    room.parts.close()
 
 
 def _short(key: Path) -> None:
@@ -209,15 +213,16 @@ def test_what_is_known_of_keys_is_recalled_without_the_disk(room: Room) -> None:
     assert room.parts.agent.recall(path) == found
 
 
-def test_a_key_with_which_anybody_could_open_the_mail_is_refused_for_its_owner_alone(tmp_path: Path) -> None:
-    room = room_with(tmp_path)
+def test_a_key_with_which_anybody_could_open_the_mail_is_refused_for_its_owner_alone(
+    open_room: Callable[..., Room],
+) -> None:
+    room = open_room()
     (room.users / "alice" / "keyring.pub").write_bytes(bytes(32))
 
     results = room.deliver("alice", "bob", "carol")
 
     assert [one.reply_code for one in results] == [451, 250, 250]
     assert room.stored("alice") == []
-    room.parts.close()
 
 
 def sealed_for(room: Room, name: str) -> tuple[bytes, EncryptionInfo]:
@@ -226,8 +231,8 @@ def sealed_for(room: Room, name: str) -> tuple[bytes, EncryptionInfo]:
 
 
 @pytest.mark.parametrize("policy", ["off", "opportunistic", "required"])
-def test_what_comes_sealed_is_kept_octet_for_octet(tmp_path: Path, policy: str) -> None:
-    room = room_with(tmp_path, encryption={"policy": policy})
+def test_what_comes_sealed_is_kept_octet_for_octet(open_room: Callable[..., Room], policy: str) -> None:
+    room = open_room(encryption={"policy": policy})
     blob, encryption = sealed_for(room, "alice")
 
     (result,) = room.deliver("alice", message=blob, encryption=encryption)
@@ -236,7 +241,6 @@ def test_what_comes_sealed_is_kept_octet_for_octet(tmp_path: Path, policy: str) 
     assert room.stored("alice") == [blob]
     assert room.opened("alice") == [MESSAGE]
     assert [(info.sealed, info.octets) for info in room.infos("alice")] == [(True, len(MESSAGE))]
-    room.parts.close()
 
 
 @pytest.mark.parametrize("cut", [0, 1, SEAL_OVERHEAD_OCTETS - 1, SEAL_OVERHEAD_OCTETS, -1])
@@ -271,15 +275,14 @@ def test_a_script_sees_the_envelope_of_what_comes_sealed_and_sends_nothing_of_it
     assert room.stored("alice", FolderName(("Known",))) == [blob]
 
 
-def test_what_is_held_has_a_bound_and_is_given_back(tmp_path: Path) -> None:
-    room = room_with(tmp_path, encryption={**SEALS, "memory_octets": 200_000})
+def test_what_is_held_has_a_bound_and_is_given_back(open_room: Callable[..., Room]) -> None:
+    room = open_room(encryption={**SEALS, "memory_octets": 200_000})
 
     (result,) = room.deliver("alice", message=MESSAGE + b"x" * 300_000)
     assert (result.reply_code, str(result.status)) == (451, "4.3.2")
     (again,) = room.deliver("alice")
 
     assert again.reply_code == 250
-    room.parts.close()
 
 
 def test_a_held_message_is_given_back_as_it_was_written_and_then_gone() -> None:

@@ -31,7 +31,7 @@ from msgstore.model.address import MailboxId
 from msgstore.model.errors import InvalidAddress, KeyNotFound, KeyUnreadable
 from msgstore.model.user import User
 
-__all__ = ["KEYS_NAME", "NEXT", "TRUSTED_SECONDS", "HomeOf", "KnownKey", "Spot", "UserKeys", "WrappedKey"]
+__all__ = ["KEYS_NAME", "NEXT", "NO_KEY", "TRUSTED_SECONDS", "HomeOf", "KnownKey", "Spot", "UserKeys", "WrappedKey"]
 
 KEYS_NAME: Final = "keys"
 NEXT: Final = ".next"
@@ -86,6 +86,9 @@ class KnownKey:
 
     public: PublicKey | None
     """None is no key, known for sure."""
+
+
+NO_KEY: Final = KnownKey(None)
 
 
 @dataclass(frozen=True, slots=True)

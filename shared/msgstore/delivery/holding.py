@@ -13,7 +13,7 @@ from typing import Final, Self
 from msgstore.model.errors import Overloaded, StoreUnavailable
 from msgstore.store.lines import HeaderBlock
 
-__all__ = ["HeldMessage", "MemoryBudget"]
+__all__ = ["HeldMessage", "MemoryBudget", "private_memory"]
 
 _FIRST_OCTETS: Final = 65_536
 _PIECE_OCTETS: Final = 1 << 18
@@ -126,20 +126,20 @@ class HeldMessage:
 
     def _room_for(self, octets: int) -> mmap.mmap:
         held = self._map
-        if held is not None and octets <= self._taken:
+        if held is not None and octets <= len(held):
             return held
         wanted = max(octets, self._taken * 2, self._first)
         self._budget.take(wanted - self._taken)
+        # Given back by discard, whatever comes now.
+        self._taken = wanted
+        if held is None:
+            held = self._map = private_memory(wanted)
+            return held
         try:
-            if held is None:
-                held = private_memory(wanted)
-            else:
-                # The kernel moves the pages, not their content: nothing stays where they were.
-                held.resize(wanted)
+            # The kernel moves the pages, not their content: nothing stays where they were.
+            held.resize(wanted)
         except (OSError, SystemError, ValueError) as error:
-            self._budget.give_back(wanted - self._taken)
-            raise Overloaded(f"no memory for {wanted} octets: {error}") from error
-        self._map, self._taken = held, wanted
+            raise _no_memory(wanted, error) from error
         return held
 
 
@@ -147,9 +147,16 @@ def private_memory(octets: int) -> mmap.mmap:
     """Map fresh zeroed memory of this process alone.
 
     Raises:
-        OSError: there is none.
+        Overloaded: there is none.
     """
-    held = mmap.mmap(-1, octets, flags=_KIND)
+    try:
+        held = mmap.mmap(-1, octets, flags=_KIND)
+    except OSError as error:
+        raise _no_memory(octets, error) from error
     held.madvise(mmap.MADV_DONTDUMP)
     held.madvise(mmap.MADV_DONTFORK)
     return held
+
+
+def _no_memory(octets: int, error: Exception) -> Overloaded:
+    return Overloaded(f"no memory for {octets} octets: {error}")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from msgstore.crypto import check_algorithm
 from msgstore.delivery.arrival import Arrival, Content
 from msgstore.delivery.decisions import Decisions, filed_or_inbox
 from msgstore.delivery.filter import Filter
@@ -15,7 +16,7 @@ from msgstore.delivery.sieving import SieveFilter
 from msgstore.delivery.warner import QuotaWarner
 from msgstore.mime.trace import TraceFacts, trace_lines
 from msgstore.model.address import Address, MailboxId
-from msgstore.model.envelope import SEAL_ALGORITHM, SEAL_OVERHEAD_OCTETS, Envelope, Recipient
+from msgstore.model.envelope import SEAL_OVERHEAD_OCTETS, Envelope, Recipient
 from msgstore.model.errors import (
     DiskFull,
     MailLoop,
@@ -25,7 +26,7 @@ from msgstore.model.errors import (
     StoreUnavailable,
 )
 from msgstore.model.interfaces import Filing, MessageStore, StagedMessage, Wait
-from msgstore.model.keys import BlobTruncated, SealAlgorithmUnknown, SealError
+from msgstore.model.keys import BlobTruncated, SealError
 from msgstore.model.result import OK, DeliveryId, DeliveryResult, Filed, Outcome
 from msgstore.store.quota import check_quota
 from msgstore.telemetry.log import logger
@@ -74,11 +75,9 @@ class Incoming:
         self._sent_on: dict[tuple[Address, ...], Exception | None] = {}
         """What became of each list of addresses elsewhere: one that is named twice gets the message once."""
 
-        self._keys = keys_of(envelope)
+        self._keys = {} if envelope.is_sealed else keys_of(envelope.recipients)
         self._decisions = Decisions(self._stage_for)
         self._content: Content | None = None
-        encryption = envelope.encryption
-        self._is_sealed = encryption is not None and encryption.encrypted
         self._told: BaseException | None = None
         self.delivery_ids: tuple[str, ...] = tuple(
             f"{transaction}.{index}" for index in range(1, len(envelope.recipients) + 1)
@@ -88,14 +87,13 @@ class Incoming:
         """Append octets of the message; the first ones go behind our trace lines, unless it is sealed."""
         staged = self._staged
         if staged is None:
-            if not self._is_sealed:
+            declared = self._envelope.declared_octets
+            if self._envelope.is_sealed:
+                staged = self._workshop.store.stage(expected_octets=declared, sealed=True)
+            else:
                 self._trace_lines = self._trace()
                 # One walk through the stage for both; most messages come in one piece.
                 chunk = self._trace_lines + chunk
-            declared = self._envelope.declared_octets
-            if self._is_sealed:
-                staged = self._workshop.store.stage(expected_octets=declared, sealed=True)
-            else:
                 staged = self._workshop.sealing.stage(sealed_for_some=bool(self._keys), expected_octets=declared)
             self._staged = staged
         staged.write(chunk)
@@ -167,10 +165,9 @@ class Incoming:
     def _require_blob(self, staged: StagedMessage) -> None:
         """Refuse, for now, what cannot be the sealed message that was announced: whoever sent it has it still."""
         encryption = self._envelope.encryption
-        if not self._is_sealed or encryption is None:
+        if encryption is None or not encryption.encrypted:
             return
-        if encryption.algorithm.lower() != SEAL_ALGORITHM:
-            raise SealAlgorithmUnknown(f"messages sealed by {encryption.algorithm[:64]!r} are not kept")
+        check_algorithm(encryption.algorithm)
         octets = staged.octets - SEAL_OVERHEAD_OCTETS
         if octets < 0 or encryption.plaintext_octets not in (None, octets):
             raise BlobTruncated(f"{staged.octets} octets came for a message of {encryption.plaintext_octets}")
@@ -192,8 +189,6 @@ class Incoming:
         else:
             plan = [filing for one in recipient.forward.local for filing in self._decided(index, one, header)]
             # Last, and before anything is filed: a message that cannot be sent on lies nowhere.
-            if recipient.forward.remote and self._is_sealed:
-                raise SealError("a sealed message cannot be sent on")
             if recipient.forward.remote:
                 self._send_on(index, recipient.forward.remote)
         # What scripts file goes behind what is filed without them.
@@ -222,13 +217,15 @@ class Incoming:
     def _whole(self, staged: StagedMessage) -> Content:
         content = self._content
         if content is None:
-            content = self._content = Content(staged, self._trace_lines, sealed=self._is_sealed)
+            content = self._content = Content(staged, self._trace_lines, sealed=self._envelope.is_sealed)
         return content
 
     def _stage_for(self, mailbox: MailboxId) -> StagedMessage:
         return self._workshop.sealing.stage(sealed_for_some=mailbox in self._keys)
 
     def _send_on(self, index: int, targets: tuple[Address, ...]) -> None:
+        if self._envelope.is_sealed:
+            raise SealError("a sealed message cannot be sent on")
         if targets not in self._sent_on:
             self._sent_on[targets] = self._trouble_of_sending(index, targets)
         trouble = self._sent_on[targets]

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from typing import Final
 
 from msgstore.auth.directory import Directory
+from msgstore.auth.keys import NO_KEY, KnownKey
 from msgstore.auth.routes import Route, Routes
 from msgstore.delivery.rewriting import Rewriter
 from msgstore.delivery.sealing import SealKeys
@@ -59,7 +59,7 @@ class Resolver:
             route = self._routes.find(forward_path)
         if route.remote and not self._sends_on:
             raise OutboundUnavailable(f"{forward_path} is forwarded, and outbound.target is not set")
-        keys = () if self._keys is None else tuple(self._keys.find(account.user) for account in route.accounts)
+        keys = [NO_KEY if self._keys is None else self._keys.find(one.user) for one in route.accounts]
         return _recipient(forward_path, route, keys, orcpt=orcpt, notify=notify)
 
     def recall(self, forward_path: Address, *, orcpt: str | None, notify: tuple[str, ...]) -> Recipient | None:
@@ -67,13 +67,12 @@ class Resolver:
         route = self._routes.recall(forward_path)
         if route is None or (route.remote and not self._sends_on):
             return None
-        keys: list[bytes | None] = []
-        if self._keys is not None:
-            for account in route.accounts:
-                known = self._keys.recall(account.user)
-                if known is None:
-                    return None
-                keys.append(known[0])
+        keys: list[KnownKey] = []
+        for one in route.accounts:
+            known = NO_KEY if self._keys is None else self._keys.recall(one.user)
+            if known is None:
+                return None
+            keys.append(known)
         return _recipient(forward_path, route, keys, orcpt=orcpt, notify=notify)
 
     def _way_back(self, forward_path: Address, original: Address) -> Route:
@@ -86,7 +85,7 @@ class Resolver:
 
 
 def _recipient(
-    forward_path: Address, route: Route, keys: Sequence[bytes | None], *, orcpt: str | None, notify: tuple[str, ...]
+    forward_path: Address, route: Route, keys: Sequence[KnownKey], *, orcpt: str | None, notify: tuple[str, ...]
 ) -> Recipient:
     local = [
         Recipient(
@@ -96,9 +95,9 @@ def _recipient(
             orcpt=orcpt,
             notify=notify,
             quota=account.user.quota,
-            seal_to=key,
+            seal_to=None if key.public is None else key.public.octets,
         )
-        for account, key in zip(route.accounts, keys or repeat(None), strict=False)
+        for account, key in zip(route.accounts, keys, strict=True)
     ]
     if len(local) == 1 and not route.remote:
         return local[0]

@@ -5,24 +5,23 @@ is held in memory while it arrives (:mod:`msgstore.delivery.holding`), filtered 
 only then staged in the store; recipients without a key get a plain copy of their own.
 """
 
-import mmap
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, Literal
 
 from msgstore.auth.directory import Directory
-from msgstore.auth.keys import UserKeys
+from msgstore.auth.keys import NO_KEY, KnownKey, UserKeys
 from msgstore.crypto import PublicKey, seal_into
 from msgstore.delivery.holding import HeldMessage, MemoryBudget, private_memory
 from msgstore.model.address import MailboxId
-from msgstore.model.envelope import SEAL_OVERHEAD_OCTETS, Envelope
-from msgstore.model.errors import MsgstoreError, Overloaded
+from msgstore.model.envelope import SEAL_OVERHEAD_OCTETS, Recipient
+from msgstore.model.errors import MsgstoreError
 from msgstore.model.interfaces import Filing, MessageStore, StagedMessage, Wait
 from msgstore.model.keys import KeyRequired, KeyRequiredForGood
 from msgstore.model.result import Filed
 from msgstore.model.user import User
 
-__all__ = ["SealKeys", "Sealing", "deliver_held", "keys_of"]
+__all__ = ["SealKeys", "Sealing", "keys_of"]
 
 _PIECE_OCTETS: Final = 1 << 20
 
@@ -37,8 +36,8 @@ class SealKeys:
         self._directory = directory
         self._refusal = KeyRequiredForGood if refusal == "permanent" else KeyRequired
 
-    def find(self, user: User) -> bytes | None:
-        """Give the 32 octets of the key; None where the user's mail is kept as it comes.
+    def find(self, user: User) -> KnownKey:
+        """Give the key to which a user's mail is sealed, or that it is kept as it comes.
 
         Raises:
             KeyRequired, KeyRequiredForGood: there is none, and mail must be sealed.
@@ -47,36 +46,28 @@ class SealKeys:
         """
         policy = self._directory.remembered_policy(user.mailbox.domain, fresh=False).encryption
         if policy == "off":
-            return None
+            return NO_KEY
         key = self._keys.public_key(user)
         if key is None and policy == "required":
             raise self._refusal(f"{user.mailbox} has no key, and mail for it must be sealed")
-        return None if key is None else key.octets
+        return KnownKey(key)
 
-    def recall(self, user: User) -> tuple[bytes | None] | None:
-        """Give the answer of :meth:`find` from memory, in a tuple; None where the disk has to be asked."""
-        known_policy = self._directory.known_policy(user.mailbox.domain)
-        if known_policy is None:
+    def recall(self, user: User) -> KnownKey | None:
+        """Give the answer of :meth:`find` from memory; None where the disk has to be asked, or mail is refused."""
+        policy = self._directory.known_policy(user.mailbox.domain)
+        if policy is None:
             return None
-        if known_policy.encryption == "off":
-            return (None,)
+        if policy.encryption == "off":
+            return NO_KEY
         known = self._keys.recall(user)
-        if known is None:
-            return None
-        if known.public is None:
-            return None if known_policy.encryption == "required" else (None,)
-        return (known.public.octets,)
+        is_refused = known is not None and known.public is None and policy.encryption == "required"
+        return None if is_refused else known
 
 
-def keys_of(envelope: Envelope) -> dict[MailboxId, bytes]:
-    """Give the keys of the mailboxes for which a message is to be sealed; none where it was sealed before it came."""
-    if envelope.encryption is not None and envelope.encryption.encrypted:
-        return {}
+def keys_of(recipients: Iterable[Recipient]) -> dict[MailboxId, bytes]:
+    """Give the key of each mailbox that gets its mail sealed."""
     return {
-        one.mailbox: one.seal_to
-        for recipient in envelope.recipients
-        for one in recipient.mailboxes
-        if one.seal_to is not None
+        one.mailbox: one.seal_to for recipient in recipients for one in recipient.mailboxes if one.seal_to is not None
     }
 
 
@@ -104,7 +95,7 @@ class Sealing:
         """Put a message into every place, sealed where its mailbox has a key; see ``MessageStore.deliver_in_steps``."""
         if not isinstance(staged, HeldMessage):
             return self._store.deliver_in_steps(staged, filings)
-        return deliver_held(self._store, staged, filings, keys)
+        return _deliver_held(self._store, staged, filings, keys)
 
     def deliver(
         self, staged: StagedMessage, filings: Sequence[Filing], keys: Mapping[MailboxId, bytes]
@@ -117,22 +108,23 @@ class Sealing:
                 yield answer
 
 
-def deliver_held(
+def _deliver_held(
     store: MessageStore, held: HeldMessage, filings: Sequence[Filing], keys: Mapping[MailboxId, bytes]
 ) -> Iterator[Filed | MsgstoreError | Wait]:
     """Put a held message into every place: for each key one blob, one plain copy for all who have none."""
+    groups: dict[bytes | None, list[int]] = {}
+    for at, filing in enumerate(filings):
+        groups.setdefault(keys.get(filing.mailbox), []).append(at)
     answers: dict[int, Filed | MsgstoreError] = {}
     for index, filing in enumerate(filings):
         if index not in answers:
             key = keys.get(filing.mailbox)
-            group = [at for at in range(index, len(filings)) if keys.get(filings[at].mailbox) == key]
-            given = 0
-            for answer in _deliver_group(store, held, [filings[at] for at in group], key):
+            places = iter(groups[key])
+            for answer in _deliver_group(store, held, [filings[at] for at in groups[key]], key):
                 if isinstance(answer, Wait):
                     yield answer
                 else:
-                    answers[group[given]] = answer
-                    given += 1
+                    answers[next(places)] = answer
         yield answers[index]
 
 
@@ -161,20 +153,10 @@ def _staged_for(store: MessageStore, held: HeldMessage, key: bytes | None) -> Ge
         return
     octets = held.octets + SEAL_OVERHEAD_OCTETS
     with store.stage(expected_octets=octets, sealed=True) as staged:
-        with _memory(octets) as memory, memoryview(memory) as blob:
+        with private_memory(octets) as memory, memoryview(memory) as blob:
             with blob[SEAL_OVERHEAD_OCTETS:] as message:
                 held.copy_into(message)
                 seal_into(blob, message, PublicKey(key))
             for start in range(0, octets, _PIECE_OCTETS):
                 staged.write(blob[start : start + _PIECE_OCTETS])
         yield staged
-
-
-@contextmanager
-def _memory(octets: int) -> Generator[mmap.mmap]:
-    try:
-        memory = private_memory(octets)
-    except OSError as error:
-        raise Overloaded(f"no memory for {octets} octets: {error.strerror}") from error
-    with memory:
-        yield memory

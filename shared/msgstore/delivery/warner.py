@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Final
 
-from msgstore.delivery.sealing import Sealing
+from msgstore.delivery.sealing import Sealing, keys_of
 from msgstore.model.address import MailboxId
 from msgstore.model.envelope import Recipient
 from msgstore.model.errors import MsgstoreError
@@ -91,7 +91,7 @@ class QuotaWarner:
             octets=usage.octets,
             messages=usage.messages,
         )
-        keys = {} if recipient.seal_to is None else {mailbox: recipient.seal_to}
+        keys = keys_of((recipient,))
         with self._sealing.stage(sealed_for_some=bool(keys)) as staged:
             staged.write(text.replace("\n", "\r\n").encode("utf-8", "replace"))
             for answer in self._sealing.deliver(staged, [Filing(mailbox=mailbox, folder=INBOX)], keys):

@@ -152,3 +152,8 @@ class Envelope:
 
     encryption: EncryptionInfo | None = None
     spam: SpamVerdict | None = None
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether the message was sealed before it came."""
+        return self.encryption is not None and self.encryption.encrypted
