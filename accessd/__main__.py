@@ -193,6 +193,7 @@ class _Worker:
             agent=parts.agent,
             engine=parts.engine,
             requests=parts.requests,
+            keys=parts.keys,
             offload=self._offload,
             passwords=self._passwords,
             clock=CLOCK,

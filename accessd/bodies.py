@@ -9,12 +9,15 @@ from typing import Final, cast
 from accessd.session import Session
 from msgstore.access.codes import AccessError
 from msgstore.access.contract import changed
+from msgstore.access.heads import end_of_header, end_of_lines
 from msgstore.access.mailshapes import RetrieveResult, Sealed
 from msgstore.access.shapes import Limits
+from msgstore.crypto import ALGORITHM, OVERHEAD_OCTETS
+from msgstore.crypto.box import looks_like_plaintext
 from msgstore.model.interfaces import Body, BodyFacts, Folder
 from msgstore.model.message import Uid
 
-__all__ = ["Handles", "OpenedBody", "Slice", "facts_of", "fetch_body", "open_body", "read_head"]
+__all__ = ["Handles", "OpenedBody", "Slice", "facts_of", "fetch_body", "is_no_blob", "open_body", "read_head"]
 
 _SCAN_LIMIT_OCTETS: Final = 1 << 20
 """Above this nobody reads a message only to learn whether a line begins with a dot; its reader will see."""
@@ -22,7 +25,6 @@ _SCAN_LIMIT_OCTETS: Final = 1 << 20
 _HEAD_LIMIT_OCTETS: Final = 768 * 1024
 """Header and lines together fit one frame of 1 MiB."""
 
-_SEALING: Final = "x25519-xsalsa20-poly1305"
 _READ_OCTETS: Final = 64 * 1024
 _SEALS: Final = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
 
@@ -174,7 +176,7 @@ def _opened(body: Body, uid: Uid, known: BodyFacts | None, wanted: Slice) -> Ope
     limit = Limits().inline_octets
     inline = wanted.way == "inline" or (wanted.way == "auto" and end - start <= limit)
     is_scanned = wanted.is_whole and stored <= _SCAN_LIMIT_OCTETS
-    result = _described(uid, stored, known, body.chunks() if is_scanned else None)
+    result = _described(uid, body, known, body.chunks() if is_scanned else None)
     if inline:
         if end - start > limit:
             raise AccessError("TOO_LARGE", "the message is too large to come inline", limit_octets=limit)
@@ -198,13 +200,14 @@ def fetch_body(folder: Folder, uid: Uid) -> RetrieveResult:
     with folder.retrieve(uid) as body:
         stored, known = body.stored_octets, facts_of(body, folder, uid)
         if stored > Limits().inline_octets:
-            return _described(uid, stored, known, None)
+            return _described(uid, body, known, None)
         octets = _read_exactly(body, 0, stored)
-        return changed(_described(uid, stored, known, (octets,)), body=octets)
+        return changed(_described(uid, body, known, (octets,)), body=octets)
 
 
-def _described(uid: Uid, stored: int, known: BodyFacts | None, text: Iterable[bytes] | None) -> RetrieveResult:
+def _described(uid: Uid, body: Body, known: BodyFacts | None, text: Iterable[bytes] | None) -> RetrieveResult:
     """Say what is known of a message; without its text every line may begin with a dot."""
+    stored = body.stored_octets
     sealed = known is not None and known.sealed
     octets = stored if known is None else known.octets
     return RetrieveResult(
@@ -213,8 +216,13 @@ def _described(uid: Uid, stored: int, known: BodyFacts | None, text: Iterable[by
         stored_octets=stored,
         crlf=not sealed and octets == stored,
         dots=sealed or text is None or _has_dots(text),
-        sealed=Sealed(algorithm=_SEALING) if sealed else None,
+        sealed=Sealed(algorithm=ALGORITHM, damaged=is_no_blob(body)) if sealed else None,
     )
+
+
+def is_no_blob(body: Body) -> bool:
+    """Whether a message that should be sealed cannot be, which needs no key to see."""
+    return body.stored_octets < OVERHEAD_OCTETS or looks_like_plaintext(body.read(0, OVERHEAD_OCTETS))
 
 
 def read_head(body: Body, lines: int | None) -> tuple[bytes, bytes | None]:
@@ -231,39 +239,18 @@ def read_head(body: Body, lines: int | None) -> tuple[bytes, bytes | None]:
             break
         seen += chunk
         if end < 0:
-            end = _end_of_header(seen, len(seen) - len(chunk))
+            end = end_of_header(seen, len(seen) - len(chunk))
         if len(seen) > _HEAD_LIMIT_OCTETS + _READ_OCTETS:
             break
     end = len(seen) if end < 0 else end
-    stop = end if lines is None else _end_of_lines(seen, end, lines)
+    stop = end if lines is None else end_of_lines(seen, end, lines)
     if stop > _HEAD_LIMIT_OCTETS:
         raise AccessError("TOO_LARGE", "the header does not fit one frame", limit_octets=_HEAD_LIMIT_OCTETS)
     return bytes(seen[:end]), None if lines is None else bytes(seen[end:stop])
 
 
-def _end_of_header(seen: bytearray, fresh: int) -> int:
-    """Find the octet after the empty line; -1 while it has not come.  ``fresh`` is where unknown octets begin."""
-    if seen.startswith(b"\n"):
-        return 1
-    if seen.startswith(b"\r\n"):
-        return 2
-    start = max(0, fresh - 3)
-    ends = [found + len(mark) for mark in (b"\n\n", b"\n\r\n") if (found := seen.find(mark, start)) >= 0]
-    return min(ends, default=-1)
-
-
 def _has_lines(seen: bytearray, start: int, lines: int) -> bool:
     return seen.count(b"\n", start) >= lines
-
-
-def _end_of_lines(seen: bytearray, start: int, lines: int) -> int:
-    at = start
-    for _ in range(lines):
-        found = seen.find(b"\n", at)
-        if found < 0:
-            return len(seen)
-        at = found + 1
-    return at
 
 
 def _has_dots(text: Iterable[bytes]) -> bool:

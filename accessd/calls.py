@@ -17,10 +17,13 @@ from accessd.watch import Watches
 from accessd.watching import Watching
 from msgstore.access import contract, entries
 from msgstore.access.codes import AccessError
+from msgstore.access.concealed import stand_in
 from msgstore.access.contract import Checked
 from msgstore.access.frames import Request
 from msgstore.access.shapes import Limits, SaslStartArgs
+from msgstore.auth.keyaccess import KeyAccess
 from msgstore.config.schema import RoleName
+from msgstore.crypto.secret import Secret
 from msgstore.model.interfaces import AuthProvider, Clock, DeliveryAgent, MessageStore
 from msgstore.service.offload import Offload
 from msgstore.sieve import Engine
@@ -108,6 +111,12 @@ class Services:
     engine: Engine
     """Compiles scripts."""
 
+    keys: KeyAccess | None
+    """Users' keys; None where none are kept."""
+
+    opens_keys: bool
+    """Whether a session may give its private keys to this server, which then reads sealed mail for it."""
+
     requests: RequestLog
     """Which writes were done under an id of the client."""
 
@@ -187,6 +196,9 @@ class Call:
         self.committing = False
         """From here on the true result is the answer, however late."""
 
+        self.hidden: dict[bytes, Secret] = {}
+        """Secrets of the result, by what stands for them until it is sent."""
+
     @functools.cached_property
     def log_id(self) -> str:
         """Stands in the log and in ``data.id`` of an error."""
@@ -234,6 +246,13 @@ class Call:
         """What the caller wants to see in every log line of this request."""
         return self.checked.options.trace
 
+    def hide(self, secret: Secret) -> bytes:
+        """Copy a secret for the response; gives what stands for it in the result, as long and found once.
+
+        What is put into a result is copied on its way, and no copy of it can be wiped.
+        """
+        return stand_in(Secret(secret.copy_octets()), self.hidden)
+
     def take_descriptor(self) -> int | None:
         """Give the descriptor that goes with the result; it is the caller's now."""
         found, self.descriptor = self.descriptor, None
@@ -245,6 +264,8 @@ class Call:
             if left is not None:
                 os.close(left)
         self.upload = None
+        for secret in self.hidden.values():
+            secret.wipe()
         if self.turn is not None:
             self.turn.leave()
         if self.session is not None:

@@ -9,6 +9,7 @@ from typing import Final, cast
 from accessd.calls import AccessCounters, Call, Caller
 from accessd.wires import Inbox, Outbox
 from msgstore.access.codes import AccessError, wire_error
+from msgstore.access.concealed import filled
 from msgstore.access.contract import METHODS
 from msgstore.access.frames import (
     AFTER_LOGIN,
@@ -304,7 +305,7 @@ class Connection:
     def _respond(
         self, request: Request, *, error: AccessError | None = None, result: object = None, call: Call | None = None
     ) -> None:
-        octets = b""
+        octets: bytes | bytearray = b""
         if error is None:
             try:
                 octets = encode(Response(id=request.id, result=result))
@@ -313,6 +314,8 @@ class Connection:
                 error = wire_error(trouble)
             if len(octets) > _FRAME_LIMIT_OCTETS:
                 error = AccessError("TOO_LARGE", "the answer does not fit a frame", limit_octets=_FRAME_LIMIT_OCTETS)
+            if call is not None and call.hidden and error is None:
+                octets = filled(bytes(octets), call.hidden)
         if error is not None:
             octets = encode(Response(id=request.id, error=error.on_wire(self._caller.error_form)))
         descriptor = None if call is None or error is not None else call.take_descriptor()

@@ -110,7 +110,7 @@ def _written(result: DeliveryResult) -> b.OneResult:
     )
 
 
-def _encryption(said: b.RelayEncryption | None) -> EncryptionInfo | None:
+def _encryption(said: b.Encryption | None) -> EncryptionInfo | None:
     return None if said is None else EncryptionInfo(algorithm=said.algorithm, encrypted=said.encrypted)
 
 

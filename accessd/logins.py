@@ -2,20 +2,27 @@
 
 import asyncio
 import secrets
-from typing import Final
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
 
 from accessd.calls import Call, Services
 from msgstore.access.codes import AccessError
 from msgstore.access.shapes import LoginArgs, LoginResult, QuotaShape, SaslStartArgs, VerifyArgs, VerifyResult
+from msgstore.auth.keyaccess import KeyAccess, KeyStanding
+from msgstore.crypto import OpenKeys
+from msgstore.crypto.sodium import wipe
 from msgstore.model.address import fold_local_part, parse_address, split_detail
 from msgstore.model.envelope import ClientIdentity
-from msgstore.model.errors import AuthFailed, InvalidAddress, Overloaded
-from msgstore.model.interfaces import AuthProvider, MessageStore
+from msgstore.model.errors import AuthFailed, InvalidAddress, KeyNotFound, Overloaded
+from msgstore.model.interfaces import MessageStore
 from msgstore.model.user import User
 from msgstore.telemetry.log import logger
 
 __all__ = [
+    "NO_STANDING",
     "authenticate",
+    "authenticate_and",
     "begin_exchange",
     "credentials_from_plain",
     "detail_of",
@@ -27,13 +34,33 @@ __all__ = [
 
 log = logger(__name__)
 
+_Then = TypeVar("_Then")
+
+NO_STANDING: Final = KeyStanding(None, is_sealed_for=False)
+"""Of everybody where no keys are kept."""
+
 _EXCHANGE_LIMIT: Final = 16
 """SASL exchanges that may be open on one connection."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entrant:
+    """Somebody whose password was right."""
+
+    user: User
+    standing: KeyStanding
+    keys: OpenKeys | None = None
+    """Opened, where they were asked for and there are any; wiped by whoever has them."""
+
+
 async def log_in(call: Call, args: LoginArgs) -> LoginResult:
-    """Check the password and open a session on this connection."""
-    user = await _authenticate(call, args, wants_key=bool(args.want))
+    """Check the password and open a session on this connection.
+
+    Private keys that are asked for are in the response alone; see :meth:`Call.hide`.
+    """
+    entrant = await _enter(call, args, wants_keys=bool(args.want))
+    private = _hidden(call, entrant.keys)
+    user = entrant.user
     await call.read(prepare_mailbox, call.services.store, user)
     session = call.services.sessions.start(
         user,
@@ -51,11 +78,14 @@ async def log_in(call: Call, args: LoginArgs) -> LoginResult:
         session=session.id,
         trace=call.checked.options.trace,
     )
-    known = _verified(call, user, args.user)
+    known = _verified(call, entrant, args.user)
+    public = entrant.standing.public
     return LoginResult(
         session=session.token,
         idle_ms=call.services.limits.idle_ms,
-        public_key=user.public_key,
+        public_key=None if public is None else public.octets,
+        private_key=private[0] if private else None,
+        old_private_keys=private[1:] or None,
         user=known.user,
         mailbox=known.mailbox,
         sealing=known.sealing,
@@ -67,7 +97,7 @@ async def log_in(call: Call, args: LoginArgs) -> LoginResult:
 
 async def verify(call: Call, args: VerifyArgs) -> VerifyResult:
     """Check the password and open nothing."""
-    return _verified(call, await _authenticate(call, args, wants_key=False), args.user)
+    return _verified(call, await _enter(call, args, wants_keys=False), args.user)
 
 
 def begin_exchange(call: Call, args: SaslStartArgs) -> str:
@@ -130,28 +160,72 @@ def detail_of(name: str, user: User, separator: str) -> str | None:
     return split_detail(local_part, separator)[1]
 
 
-async def _authenticate(call: Call, args: VerifyArgs, *, wants_key: bool) -> User:
-    trace = call.checked.options.trace
-    return await authenticate(call.services, args, arrived=call.arrived, wants_key=wants_key, trace=trace)
+async def _enter(call: Call, args: VerifyArgs, *, wants_keys: bool) -> _Entrant:
+    keys = call.services.keys
+
+    def enter(user: User, password: bytearray) -> _Entrant:
+        if keys is None:
+            return _Entrant(user=user, standing=NO_STANDING)
+        standing = keys.standing(user)
+        if wants_keys:
+            return _Entrant(user=user, standing=standing, keys=_opened(keys, user, password))
+        if standing.public is not None:
+            keys.settle(user, password)
+        return _Entrant(user=user, standing=standing)
+
+    return await authenticate_and(enter, call.services, args, arrived=call.arrived, trace=call.trace)
 
 
-async def authenticate(
-    services: Services, args: VerifyArgs, *, arrived: float, wants_key: bool = False, trace: str | None = None
-) -> User:
-    """Check a password; a failure waits for its moment, which tells nobody what failed.
+def _opened(keys: KeyAccess, user: User, password: bytearray) -> OpenKeys | None:
+    try:
+        return keys.opened(user, password)
+    except KeyNotFound:
+        return None
 
-    ``arrived`` is the time of the event loop when the request came.
+
+def _hidden(call: Call, keys: OpenKeys | None) -> tuple[bytes, ...]:
+    """Give what stands for private keys in a result until it is sent, the active one first."""
+    if keys is None:
+        return ()
+    with keys:
+        return tuple(call.hide(key) for key in keys.keys)
+
+
+async def authenticate(services: Services, args: VerifyArgs, *, arrived: float, trace: str | None = None) -> User:
+    """Check a password; see :func:`authenticate_and`."""
+    return await authenticate_and(lambda user, _: user, services, args, arrived=arrived, trace=trace)
+
+
+async def authenticate_and(
+    then: Callable[[User, bytearray], _Then],
+    services: Services,
+    args: VerifyArgs,
+    *,
+    arrived: float,
+    trace: str | None = None,
+) -> _Then:
+    """Check a password and do what needs it, in the same thread; it is wiped after that.
+
+    A failure of either waits for its moment, which tells nobody what failed.  ``arrived`` is the time of the event loop
+    when the request came.
 
     Raises:
-        MsgstoreError: the login is refused, or cannot be checked now.
+        MsgstoreError: the login is refused, or cannot be checked now, or what ``then`` raises.
     """
     password = bytearray(args.password.encode("utf-8"))
+
+    def check() -> _Then:
+        try:
+            return then(services.auth.authenticate(args.user, password, client), password)
+        finally:
+            wipe(password)
+
     client = ClientIdentity(address=args.client_address, protocol=args.service.upper())
     trouble: BaseException | None
     try:
-        begun = services.passwords.submit(_check, services.auth, args.user, password, client)
+        begun = services.passwords.submit(check)
     except Overloaded as error:
-        _wipe(password)
+        wipe(password)
         trouble = error
     else:
         # Looking at the exception here also keeps asyncio from complaining when this request is cancelled meanwhile.
@@ -160,10 +234,7 @@ async def authenticate(
         await asyncio.wait([begun])
         trouble = begun.exception()
         if trouble is None:
-            user = begun.result()
-            if not (wants_key and user.public_key is not None):
-                return user
-            trouble = AccessError("UNSUPPORTED", "keys are not handed out by this server")
+            return begun.result()
     log.info(
         "access.login_failed",
         user=args.user,
@@ -178,29 +249,19 @@ async def authenticate(
     raise trouble
 
 
-def _check(auth: AuthProvider, name: str, password: bytearray, client: ClientIdentity) -> User:
-    try:
-        return auth.authenticate(name, password, client)
-    finally:
-        _wipe(password)
-
-
-def _wipe(password: bytearray) -> None:
-    password[:] = bytes(len(password))
-
-
 def prepare_mailbox(store: MessageStore, user: User) -> None:
     """A user may log in before the first message has come."""
     if not store.mailbox_exists(user.mailbox):
         store.create_mailbox(user.mailbox)
 
 
-def _verified(call: Call, user: User, name: str) -> VerifyResult:
+def _verified(call: Call, entrant: _Entrant, name: str) -> VerifyResult:
+    user = entrant.user
     quota = QuotaShape(limit_octets=user.quota.octets, limit_messages=user.quota.messages)
     return VerifyResult(
         user=user.username,
         mailbox=str(user.mailbox),
-        sealing=user.public_key is not None,
+        sealing=entrant.standing.is_sealed_for,
         detail=detail_of(name, user, call.services.login.detail_separator),
         quota=None if quota == QuotaShape() else quota,
         max_sends_per_hour=user.max_sends_per_hour,

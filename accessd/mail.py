@@ -1,11 +1,13 @@
 """What the methods about mail ask of a store: blocking functions for worker threads, and where a request points."""
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import cast
 
-from accessd.bodies import OpenedBody, Slice, facts_of, open_body, read_head
+from accessd.bodies import OpenedBody, Slice, facts_of, is_no_blob, open_body, read_head
 from accessd.calls import Call
+from accessd.opening import opened_mail
 from accessd.session import Session, View
 from msgstore.access import contract
 from msgstore.access.codes import AccessError
@@ -171,14 +173,18 @@ def read_headers(store: MessageStore, target: Target, lines: int | None, uid: Ui
     Raises:
         AccessError: SEALED where nobody here can read them, TOO_LARGE where they do not fit a frame.
     """
-    folder = target.open(store)
+    folder, keys = target.open(store), target.session.open_keys
     with folder.retrieve(uid) as body:
         known = facts_of(body, folder, uid)
-        if known is not None and known.sealed:
-            raise AccessError("SEALED", "the message is sealed", uids=[uid])
-        headers, text = read_head(body, lines)
-        octets = body.stored_octets if known is None else known.octets
-    return HeadersResult(headers=headers, octets=octets, lines=text)
+        if known is None or not known.sealed or is_no_blob(body):
+            headers, text = read_head(body, lines)
+            octets = body.stored_octets if known is None else known.octets
+            return HeadersResult(headers=headers, octets=octets, lines=text)
+        with opened_mail(body, keys) if keys else nullcontext() as opened:
+            if opened is None:
+                raise AccessError("SEALED", "the message is sealed", uids=[uid])
+            headers, text = read_head(opened, lines)
+            return HeadersResult(headers=headers, octets=known.octets, lines=text)
 
 
 def matches(name: str, pattern: str, delimiter: str) -> bool:

@@ -87,6 +87,9 @@ def _fingerprint_of(call: Call) -> bytes:
     """Give what two requests with the same arguments share, however their messages come."""
     args = {key: value for key, value in contract.fields_of(call.checked.args).items() if key not in _NOT_COMPARED}
     body = args.get("body")
-    if isinstance(body, bytes):
+    if "encryption" in args:
+        # A message that is sealed anew has other octets each time.
+        args["body"] = b""
+    elif isinstance(body, bytes):
         args["body"] = hashlib.sha256(body).digest()
     return hashlib.sha256(encode(Notification(method=call.checked.method.name, args=(args,)))).digest()

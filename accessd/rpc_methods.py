@@ -17,6 +17,8 @@ __all__: list[str] = []
 
 _SERVER: Final = "accessd/0.1.0"
 _FEATURES: Final = frozenset({"fd", "fd-upload", "events"})
+_OPEN_KEYS: Final = "open-keys"
+"""Only where the site allows it."""
 
 
 @serves(entries.RPC_HELLO)
@@ -24,7 +26,8 @@ async def _hello(call: Call, args: s.HelloArgs) -> s.HelloResult:
     if args.proto != entries.PROTO:
         raise AccessError("UNSUPPORTED", "this server speaks another version", protos=[entries.PROTO])
     caller = call.caller
-    caller.features = _FEATURES & frozenset(args.features or ())
+    known = _FEATURES | {_OPEN_KEYS} if call.services.opens_keys else _FEATURES
+    caller.features = known & frozenset(args.features or ())
     caller.error_form = args.errors or "array"
     return s.HelloResult(
         proto=entries.PROTO,
@@ -116,12 +119,14 @@ async def _lookup(call: Call, args: s.LookupArgs) -> s.LookupResult:
         return contract.changed(known, domain_is_local=exists, user_exists=exists, forwards=forwards)
     except UserNotFound:
         return contract.changed(known, user_exists=exists, forwards=forwards)
+    keys = call.services.keys
+    standing = logins.NO_STANDING if keys is None else await call.read(keys.standing, user)
     return contract.changed(
         known,
         forwards=None if forwards == (str(user.mailbox),) else forwards,
         mailbox=str(user.mailbox),
         detail=logins.detail_of(args.address, user, rules.detail_separator),
-        sealing=user.public_key is not None,
+        sealing=standing.is_sealed_for,
     )
 
 

@@ -6,9 +6,11 @@ from threading import Event
 from typing import Final, cast
 
 from accessd.mail import Target
+from accessd.opening import opened_mail
 from msgstore.access.codes import AccessError
 from msgstore.access.searchshapes import SearchArgs, SearchHit, SearchResult
 from msgstore.access.uids import UidRange, compressed, ranges_of
+from msgstore.crypto import SecretKey
 from msgstore.mime.search import Found, header_matches, search
 from msgstore.mime.structure import Part, walk
 from msgstore.model.errors import MessageNotFound
@@ -49,14 +51,23 @@ class Seeker:
     """
 
     def __init__(
-        self, args: SearchArgs, target: Target, *, page_rows: int, now: Callable[[], float], stop: Event
+        self,
+        args: SearchArgs,
+        target: Target,
+        *,
+        page_rows: int,
+        now: Callable[[], float],
+        stop: Event,
+        keys: Sequence[SecretKey] = (),
     ) -> None:
+        """``keys`` open what is sealed; without any a term that needs it is refused."""
         self._args = args
         self._target = target
         self._limit = min(args.limit or page_rows, page_rows)
         self._now = now
         self._stop = stop
         self._terms = (args.body_terms or (), args.text_terms or ())
+        self._keys = keys
         self._needs_content = bool(any(self._terms) or args.header_terms or args.need_headers)
         self._flags = _lowered(args.with_flags), _lowered(args.without_flags)
         self._keywords = _lowered(args.with_keywords), _lowered(args.without_keywords)
@@ -76,7 +87,7 @@ class Seeker:
             if self._stop.is_set():
                 raise AccessError("CANCELLED", "the search was given up")
             if self._fits(row):
-                if row.sealed and self._needs_content:
+                if row.sealed and self._needs_content and not self._keys:
                     self._refuse(folder, row)
                 hit = self._hit(folder, row)
                 if hit is not None:
@@ -113,7 +124,11 @@ class Seeker:
             # Gone since its row was read.
             return None
         with body:
-            return self._look_into(row.uid, body)
+            if not row.sealed:
+                return self._look_into(row.uid, body)
+            with opened_mail(body, self._keys) as opened:
+                # What none of the keys opens holds no words.
+                return None if opened is None else self._look_into(row.uid, opened)
 
     def _look_into(self, uid: int, body: Body) -> SearchHit | None:
         args, found = self._args, Found(body=(), text=())

@@ -16,7 +16,9 @@ __all__: list[str] = []
 async def _search(call: Call, args: s.SearchArgs) -> s.SearchResult:
     stop = Event()
     page_rows, clock = call.services.limits.page_rows, call.services.clock
-    seeker = Seeker(args, mail.target_of(call, args), page_rows=page_rows, now=clock.monotonic, stop=stop)
+    target = mail.target_of(call, args)
+    keys = target.session.open_keys
+    seeker = Seeker(args, target, page_rows=page_rows, now=clock.monotonic, stop=stop, keys=keys)
     try:
         return await call.read(seeker.page, call.services.store)
     finally:

@@ -16,6 +16,7 @@ from accessd.uploads import Uploads
 from accessd.watching import Hints, Watching
 from msgstore.access.frames import Request
 from msgstore.access.shapes import Limits
+from msgstore.auth.keyaccess import KeyAccess
 from msgstore.config.schema import AccessSettings
 from msgstore.model.errors import Overloaded
 from msgstore.model.interfaces import AuthProvider, Clock, DeliveryAgent, MessageStore, StagedMessage
@@ -44,6 +45,7 @@ class AccessServer:
         agent: DeliveryAgent | None = None,
         engine: Engine | None = None,
         requests: RequestLog | None = None,
+        keys: KeyAccess | None = None,
         offload: Offload,
         passwords: Offload,
         clock: Clock,
@@ -65,6 +67,8 @@ class AccessServer:
             agent=agent,
             engine=default_engine() if engine is None else engine,
             requests=RequestLog(":memory:", clock=clock) if requests is None else requests,
+            keys=keys,
+            opens_keys=settings.open_keys,
             offload=offload,
             passwords=passwords,
             clock=clock,

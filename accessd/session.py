@@ -10,6 +10,7 @@ from accessd.looks import FolderNews
 from accessd.own import Own
 from msgstore.access.codes import AccessError
 from msgstore.access.watchshapes import FolderChange
+from msgstore.crypto import SecretKey
 from msgstore.model.address import MailboxId
 from msgstore.model.folder import FolderName, FolderStatus
 from msgstore.model.interfaces import Clock, Hold
@@ -142,6 +143,9 @@ class Session:
     on_change: "OnChange" = _tell_nobody
     """Tells those who watch."""
 
+    open_keys: tuple[SecretKey, ...] = ()
+    """With which sealed mail is read here; empty unless the client gave them."""
+
     @property
     def mailbox(self) -> MailboxId:
         """Whose mail it may see."""
@@ -188,6 +192,12 @@ class Session:
         """Say that the session has created, deleted or renamed a folder, as :meth:`note_own` does for messages."""
         own = Own(folder=FolderNews(change=change, folder=folder, new_folder=new_folder))
         self.on_change(self, mailbox, None, own)
+
+    def wipe_keys(self) -> None:
+        """Forget the keys that the client gave; a thread that is just using one fails."""
+        keys, self.open_keys = self.open_keys, ()
+        for key in keys:
+            key.wipe()
 
     def drop_marks(self) -> None:
         """Forget what was marked; nothing was removed yet."""
@@ -263,6 +273,7 @@ class Sessions:
         del self._by_token[session.token]
         self.release(session)
         session.drop_marks()
+        session.wipe_keys()
         session.on_end(session)
         log.info("access.session_ended", user=str(session.mailbox), service=session.service, session=session.id)
 

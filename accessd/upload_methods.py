@@ -14,8 +14,10 @@ from accessd.uploads import Source, staged_from
 from accessd.words import flags_from, keywords_from
 from msgstore.access import entries
 from msgstore.access.codes import AccessError
+from msgstore.crypto import OVERHEAD_OCTETS, check_algorithm
 from msgstore.model.errors import FolderNotFound, MessageTooLarge
 from msgstore.model.interfaces import StagedMessage
+from msgstore.model.keys import BlobTruncated
 from msgstore.model.outcomes import Appended
 from msgstore.store.quota import check_quota
 
@@ -65,6 +67,10 @@ async def _append(call: Call, args: b.AppendArgs) -> b.AppendResult:
     target = mail.target_of(call, args)
     flags, keywords = flags_from(args.flags or ()), keywords_from(args.keywords or ())
     store, limit = call.services.store, call.services.login.max_message_octets
+    said = args.encryption
+    is_sealed = said is not None and said.encrypted
+    if said is not None and is_sealed:
+        check_algorithm(said.algorithm)
 
     def act(source: Source) -> Appended:
         folder = target.open(store)
@@ -72,9 +78,9 @@ async def _append(call: Call, args: b.AppendArgs) -> b.AppendResult:
             folder.stat()
         except FolderNotFound as error:
             raise missing_destination(target.folder, error) from error
-        staged, end = staged_from(store, source, limit)
+        staged, end = staged_from(store, source, limit, sealed=is_sealed)
         try:
-            check_quota(store, target.session.user, staged.octets)
+            check_quota(store, target.session.user, _message_octets(staged) if is_sealed else staged.octets)
             return folder.append(staged, flags=flags, keywords=keywords, internal_date=args.internal_date)
         finally:
             end()
@@ -107,6 +113,17 @@ def take_source(call: Call, args: b.AppendArgs | b.DeliverArgs) -> tuple[Source,
         upload = uploads.acquire(args.staged, key="staged")
         return Source(staged=upload.staged), lambda: uploads.give_back(upload)
     return Source(body=args.body), lambda: None
+
+
+def _message_octets(staged: StagedMessage) -> int:
+    """Say how long the sealed message is.
+
+    Raises:
+        BlobTruncated: it is shorter than any.
+    """
+    if staged.octets < OVERHEAD_OCTETS:
+        raise BlobTruncated(f"a sealed message has at least {OVERHEAD_OCTETS} octets, not {staged.octets}")
+    return staged.octets - OVERHEAD_OCTETS
 
 
 def _discard(staged: StagedMessage) -> None:

@@ -119,15 +119,19 @@ class Source:
             yield from _file_chunks(self.descriptor, limit_octets)
 
 
-def staged_from(store: MessageStore, source: Source, limit_octets: int) -> tuple[StagedMessage, Callable[[], None]]:
+def staged_from(
+    store: MessageStore, source: Source, limit_octets: int, *, sealed: bool = False
+) -> tuple[StagedMessage, Callable[[], None]]:
     """Give a source as a staged message, and what has to be called at its end; blocks.
+
+    What is sealed is staged anew as such: until now nobody had said so.
 
     Raises:
         AccessError, StoreError: as for :meth:`Source.chunks`.
     """
-    if source.staged is not None:
+    if source.staged is not None and not sealed:
         return source.staged, lambda: None
-    staged = store.stage()
+    staged = store.stage(sealed=sealed)
     try:
         for chunk in source.chunks(limit_octets):
             staged.write(chunk)

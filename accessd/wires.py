@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from msgstore.access.concealed import wipe_sent
 from msgstore.access.frames import FrameRefused
 from msgstore.access.sync import receive_from
 
@@ -68,11 +69,12 @@ class Outbox:
     """Frames that wait to be sent, some with a descriptor.
 
     What the socket takes at once is sent at once; the writer sends the rest, and while it is at work it alone sends.
+    A frame that is a ``bytearray`` holds secrets: it is sent from where it stands, and wiped as soon as it has left.
     """
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
-        self._waiting: deque[tuple[bytes, int | None]] = deque()
+        self._waiting: deque[tuple[bytes | bytearray, int | None]] = deque()
         self.octets = 0
         """Waiting."""
 
@@ -87,23 +89,26 @@ class Outbox:
         """Whether the peer does not read as fast as it asks."""
         return self.octets > _OUTBOX_LIMIT_OCTETS
 
-    def put(self, octets: bytes, descriptor: int | None = None) -> None:
-        """Queue a frame; the descriptor is the outbox's from here on."""
+    def put(self, octets: bytes | bytearray, descriptor: int | None = None) -> None:
+        """Queue a frame; it and the descriptor are the outbox's from here on."""
         if self._closed:
             if descriptor is not None:
                 os.close(descriptor)
+            wipe_sent(octets)
             return
         if not self._waiting and not self._is_writing:
             sent = self._send_now(octets, descriptor)
             if sent == len(octets):
+                wipe_sent(octets)
                 return
             if sent:
-                octets, descriptor = octets[sent:], None
+                whole, octets, descriptor = octets, octets[sent:], None
+                wipe_sent(whole)
         self._waiting.append((octets, descriptor))
         self.octets += len(octets)
         self._more.set()
 
-    def _send_now(self, octets: bytes, descriptor: int | None) -> int:
+    def _send_now(self, octets: bytes | bytearray, descriptor: int | None) -> int:
         """Send what the socket takes; the descriptor goes with the first octet, and is closed here then."""
         try:
             if descriptor is None:
@@ -123,7 +128,8 @@ class Outbox:
     def drop(self) -> None:
         """Close what was never sent."""
         self._closed = True
-        for _, descriptor in self._waiting:
+        for octets, descriptor in self._waiting:
+            wipe_sent(octets)
             if descriptor is not None:
                 os.close(descriptor)
         self._waiting.clear()
@@ -139,11 +145,14 @@ class Outbox:
             while self._waiting:
                 self._is_writing = True
                 octets, descriptor = self._next()
-                async with asyncio.timeout(_STALL_SECONDS):
-                    if descriptor is None:
-                        await asyncio.get_running_loop().sock_sendall(self._socket, octets)
-                    else:
-                        await self._send_with(octets, descriptor)
+                try:
+                    async with asyncio.timeout(_STALL_SECONDS):
+                        if descriptor is None:
+                            await asyncio.get_running_loop().sock_sendall(self._socket, octets)
+                        else:
+                            await self._send_with(octets, descriptor)
+                finally:
+                    wipe_sent(octets)
                 self.octets -= len(octets)
                 self._is_writing = False
                 self.on_progress()
@@ -151,18 +160,21 @@ class Outbox:
             if self._closed:
                 return
 
-    def _next(self) -> tuple[bytes, int | None]:
+    def _next(self) -> tuple[bytes | bytearray, int | None]:
         octets, descriptor = self._waiting.popleft()
-        if descriptor is not None or not self._waiting or len(octets) > _GATHER_OCTETS:
+        if descriptor is not None or not self._waiting or len(octets) > _GATHER_OCTETS or isinstance(octets, bytearray):
             return octets, descriptor
         parts, total = [octets], len(octets)
-        while self._waiting and self._waiting[0][1] is None and total + len(self._waiting[0][0]) <= _GATHER_OCTETS:
-            part, _ = self._waiting.popleft()
+        while self._waiting:
+            part, descriptor = self._waiting[0]
+            if descriptor is not None or isinstance(part, bytearray) or total + len(part) > _GATHER_OCTETS:
+                break
+            self._waiting.popleft()
             parts.append(part)
             total += len(part)
         return b"".join(parts), None
 
-    async def _send_with(self, octets: bytes, descriptor: int) -> None:
+    async def _send_with(self, octets: bytes | bytearray, descriptor: int) -> None:
         """Send a frame and its descriptor in a call that nothing else shares. unix(7), SCM_RIGHTS."""
         try:
             while True:
@@ -174,7 +186,8 @@ class Outbox:
         finally:
             os.close(descriptor)
         if sent < len(octets):
-            await asyncio.get_running_loop().sock_sendall(self._socket, octets[sent:])
+            with memoryview(octets) as whole, whole[sent:] as rest:
+                await asyncio.get_running_loop().sock_sendall(self._socket, rest)
 
 
 async def _writable(connected: socket.socket, loop: asyncio.AbstractEventLoop) -> None:

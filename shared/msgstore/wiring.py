@@ -10,6 +10,8 @@ from typing import Final
 
 from msgstore.auth.directory import Directory
 from msgstore.auth.domains import Domains
+from msgstore.auth.keyaccess import KeyAccess
+from msgstore.auth.keys import UserKeys
 from msgstore.auth.provider import PasswordProvider
 from msgstore.auth.throttle import Throttle, ThrottleLimits
 from msgstore.config.schema import Settings
@@ -93,6 +95,7 @@ class AccessParts:
     history: History
     traces: Traces
     requests: RequestLog
+    keys: KeyAccess
     directory: Directory
     metrics: Metrics
     events: AccessEvents
@@ -161,7 +164,15 @@ def build_delivery(settings: Settings) -> DeliveryParts:
     metrics.set_domains(directory.domains.names())
     history, traces = History(store.control_directory, clock=CLOCK), build_traces(settings)
     return DeliveryParts(
-        agent=_build_agent(settings, directory, store, history=history, traces=traces, metrics=metrics),
+        agent=_build_agent(
+            settings,
+            directory,
+            store,
+            keys=build_keys(settings, directory),
+            history=history,
+            traces=traces,
+            metrics=metrics,
+        ),
         store=store,
         history=history,
         traces=traces,
@@ -182,16 +193,15 @@ def build_access(settings: Settings) -> AccessParts:
         window_seconds=settings.auth.window_seconds,
         lockout_seconds=settings.auth.lockout_seconds,
     )
-    auth = PasswordProvider(
-        directory, Throttle(limits, CLOCK), profile=PROFILES[settings.auth.hash_profile], counter=metrics
-    )
-    store = build_store(settings, directory)
+    profile = PROFILES[settings.auth.hash_profile]
+    auth = PasswordProvider(directory, Throttle(limits, CLOCK), profile=profile, counter=metrics)
+    store, keys = build_store(settings, directory), build_keys(settings, directory)
     history, traces = History(store.control_directory, clock=CLOCK), build_traces(settings)
     remembers_on_disk = settings.store.backend != "memory"
     return AccessParts(
         auth=auth,
         store=store,
-        agent=_build_agent(settings, directory, store, history=history, traces=traces, metrics=metrics),
+        agent=_build_agent(settings, directory, store, keys=keys, history=history, traces=traces, metrics=metrics),
         engine=sieve_engine(settings.sieve),
         history=history,
         traces=traces,
@@ -199,6 +209,7 @@ def build_access(settings: Settings) -> AccessParts:
             os.path.join(settings.data_dir, REQUESTS_FILE) if remembers_on_disk else ":memory:",  # noqa: PTH118
             clock=CLOCK,
         ),
+        keys=KeyAccess(directory, keys, profile=profile),
         directory=directory,
         metrics=metrics,
         events=AccessEvents(metrics),
@@ -206,7 +217,14 @@ def build_access(settings: Settings) -> AccessParts:
 
 
 def _build_agent(
-    settings: Settings, directory: Directory, store: MessageStore, *, history: History, traces: Traces, metrics: Metrics
+    settings: Settings,
+    directory: Directory,
+    store: MessageStore,
+    *,
+    keys: UserKeys,
+    history: History,
+    traces: Traces,
+    metrics: Metrics,
 ) -> DeliveryAgent:
     rewriter = Rewriter(settings.outbound, clock=CLOCK)
     sealing = Sealing(store, memory_octets=settings.encryption.memory_octets)
@@ -240,12 +258,7 @@ def _build_agent(
         )
     return Agent(
         store=store,
-        resolver=Resolver(
-            directory,
-            rewriter=rewriter,
-            sends_on=bool(settings.outbound.target),
-            keys=SealKeys(build_keys(settings, directory), directory, refusal=settings.encryption.refusal),
-        ),
+        resolver=_build_resolver(settings, directory, keys, rewriter),
         routing=routing,
         counter=metrics,
         sealing=sealing,
@@ -260,6 +273,15 @@ def _build_agent(
         ),
         forwarder=forwarder,
         sieve=sieve,
+    )
+
+
+def _build_resolver(settings: Settings, directory: Directory, keys: UserKeys, rewriter: Rewriter) -> Resolver:
+    return Resolver(
+        directory,
+        rewriter=rewriter,
+        sends_on=bool(settings.outbound.target),
+        keys=SealKeys(keys, directory, refusal=settings.encryption.refusal),
     )
 
 

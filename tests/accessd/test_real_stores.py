@@ -12,9 +12,10 @@ from accessd.calls import LoginRules
 from accessd.server import AccessServer
 from msgstore.access.codes import AccessError
 from msgstore.access.sync import AccessClient
+from msgstore.auth.keyaccess import KeyAccess
 from msgstore.config.schema import AccessSettings
 from msgstore.model.folder import INBOX
-from msgstore.model.interfaces import DeliveryAgent, Filing, MessageStore
+from msgstore.model.interfaces import AuthProvider, DeliveryAgent, Filing, MessageStore
 from msgstore.service.offload import Offload
 from msgstore.store.clock import SystemClock
 from msgstore.store.maildir.layout import Layout
@@ -44,15 +45,23 @@ def deliver(store: MessageStore, *texts: bytes) -> None:
 
 @asynccontextmanager
 async def served(
-    store: MessageStore, path: Path, *, agent: DeliveryAgent | None = None, requests: RequestLog | None = None
+    store: MessageStore,
+    path: Path,
+    *,
+    auth: AuthProvider | None = None,
+    agent: DeliveryAgent | None = None,
+    requests: RequestLog | None = None,
+    keys: KeyAccess | None = None,
+    opens_keys: bool = False,
 ) -> AsyncGenerator[str]:
     offload, passwords = Offload(4, 64), Offload(1, 8)
     server = AccessServer(
-        AccessSettings(grace_seconds=0.5),
+        AccessSettings(grace_seconds=0.5, open_keys=opens_keys),
         store=store,
-        auth=Doorman(),
+        auth=Doorman() if auth is None else auth,
         agent=agent,
         requests=requests,
+        keys=keys,
         offload=offload,
         passwords=passwords,
         clock=HandClock(),

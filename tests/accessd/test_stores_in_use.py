@@ -36,7 +36,7 @@ def talk_many(path: str, asks: int, *, takes: int) -> list[bytes]:
         raw.settimeout(10)
         raw.connect(path)
 
-        def answers(*calls: tuple[int, bytes]) -> dict[int, Answer]:
+        def answers(*calls: tuple[int, bytes | bytearray]) -> dict[int, Answer]:
             raw.sendall(b"".join(octets for _, octets in calls))
             found: dict[int, Answer] = {}
             while len(found) < min(len(calls), takes):

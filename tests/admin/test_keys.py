@@ -69,7 +69,7 @@ def test_a_key_is_made_under_the_password_of_the_account(trial: Trial) -> None:
     made = trial.json("key", "generate", ALICE, "--password-stdin", stdin="secret\n")
     after = shown(trial)
 
-    assert (before["key_id"], before["form"], before["policy"]) == (None, None, "off")
+    assert (before["key_id"], before["form"], before["policy"]) == (None, None, "opportunistic")
     assert made["key_id"] == after["key_id"] == public(trial).key_id
     assert (after["form"], after["place"], after["recovery"]) == ("keyring", "mailbox", None)
     blob = seal(MESSAGE, public(trial))

@@ -18,16 +18,16 @@ DOMAIN = "example.com"
 
 
 class KeyRoom:
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, **settings: object) -> None:
         self.place = place
         self.domain = place / DOMAIN
         for name in ("alice", "Bob"):
             (self.domain / "users" / name).mkdir(parents=True)
         stored = {name: hash_password(b"old", CHEAP) for name in ("alice", "Bob")}
         (self.domain / "passwd").write_text("".join(f"{name}:{stored[name]}:{name}\n" for name in stored))
-        settings = settings_from({"data_dir": str(place)})
+        known = settings_from({"data_dir": str(place), **settings})
         self.clock = HandClock()
-        self.directory = Directory(settings, Domains(settings), clock=self.clock.monotonic)
+        self.directory = Directory(known, Domains(known), clock=self.clock.monotonic)
         self.keys = UserKeys(self.directory.domains, self.home_of, clock=self.clock.monotonic)
         self.changes = KeyChanges(self.directory, self.keys)
 

@@ -189,8 +189,8 @@ def test_what_could_not_be_read_is_looked_at_again(room: KeyRoom) -> None:
 @pytest.mark.parametrize(
     ("settings", "file", "policy", "gives_keys"),
     [
-        ({}, "", "off", False),
-        ({}, 'encryption_mode = "on"', "off", True),
+        ({}, "", "opportunistic", False),
+        ({}, 'encryption_mode = "on"', "opportunistic", True),
         ({"encryption": {"policy": "required"}}, 'encryption_mode = "off"', "required", True),
         ({"encryption": {"policy": "required"}, "domains": {"example.com": {"encryption": "off"}}}, "", "off", False),
         ({"domains": {"example.com": {"encryption": "required"}}}, "", "required", True),

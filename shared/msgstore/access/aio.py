@@ -10,23 +10,25 @@ import socket
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, Literal, Self, TypeVar
+from weakref import WeakSet
 
 from msgstore.access import contract, entries
 from msgstore.access.aio_body import Body
 from msgstore.access.aio_changes import Changing
+from msgstore.access.aio_reading import Reading
 from msgstore.access.aio_scripts import Scripts
 from msgstore.access.aio_watch import Listening, Watch
 from msgstore.access.bodies import pieces_of
-from msgstore.access.bodyshapes import INLINE_OCTETS, DeliverResult, HasDescriptor
+from msgstore.access.bodyshapes import INLINE_OCTETS, DeliverResult, MessageSource
 from msgstore.access.codes import AccessError
-from msgstore.access.conversation import Answer, Conversation, Told
+from msgstore.access.concealed import wipe_sent
+from msgstore.access.conversation import FEATURES, Answer, Conversation, Told
 from msgstore.access.entries import Method
 from msgstore.access.frames import AT_CLIENT, FrameRefused
 from msgstore.access.mailshapes import (
     DeleteResult,
     ExpungeResult,
     FetchResult,
-    HeadersResult,
     ListResult,
     OpenResult,
     RetrieveResult,
@@ -37,8 +39,7 @@ from msgstore.access.mailshapes import (
 from msgstore.access.rows import Rows
 from msgstore.access.searchshapes import SearchHit, SearchResult
 from msgstore.access.shapes import HelloResult, LoginResult
-from msgstore.access.sync_body import receive_from
-from msgstore.access.uids import portions
+from msgstore.access.sync_body import WHOLE, part_of, receive_from
 
 __all__ = ["AccessClient", "Body", "Session", "Watch"]
 
@@ -58,6 +59,7 @@ class AccessClient(Listening):
         self._features = frozenset[str]()
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
         self._sending = asyncio.Lock()
+        self._sessions: WeakSet[Session] = WeakSet()
         self.told: list[Told] = []
         """What the server said unasked, but for events of watches; the caller empties it."""
 
@@ -89,7 +91,7 @@ class AccessClient(Listening):
         finally:
             made.close()
 
-    async def hello(self, client: str, features: Sequence[str] = ("fd", "fd-upload", "events")) -> HelloResult:
+    async def hello(self, client: str, features: Sequence[str] = FEATURES) -> HelloResult:
         """Agree on version and features."""
         found = await self.ask(entries.RPC_HELLO, proto=entries.PROTO, client=client, features=list(features))
         self._features = frozenset(found.features)
@@ -117,7 +119,7 @@ class AccessClient(Listening):
         """
         return contract.typed(await self.call(method.name, **args), method.result)
 
-    async def ask_with(self, method: Method[Any, Result], body: bytes | HasDescriptor, **args: object) -> Result:
+    async def ask_with(self, method: Method[Any, Result], body: MessageSource, **args: object) -> Result:
         """Call a method that takes a message: inline, as a descriptor, or in pieces, whatever is cheapest.
 
         Raises:
@@ -139,8 +141,16 @@ class AccessClient(Listening):
             await self.ask(entries.MESSAGE_DISCARD, handle=handle)
             raise
 
-    async def login(self, user: str, password: str, *, service: str, client_address: str | None = None) -> "Session":
-        """Open a session.
+    async def login(
+        self,
+        user: str,
+        password: str,
+        *,
+        service: str,
+        client_address: str | None = None,
+        opens_mail: bool = True,
+    ) -> "Session":
+        """Open a session, and with ``opens_mail`` the keys of its user, so that sealed mail is read like any other.
 
         Raises:
             AccessError: AUTH_FAILED, AUTH_TEMP, RATE_LIMITED, DOMAIN_NOT_HOSTED.
@@ -148,11 +158,15 @@ class AccessClient(Listening):
         opened = await self.ask(
             entries.AUTH_LOGIN, user=user, password=password, service=service, client_address=client_address
         )
-        return Session(self, opened)
+        session = Session(self, opened)
+        self._sessions.add(session)
+        if opens_mail and opened.public_key is not None:
+            await session.unlock(password)
+        return session
 
     async def deliver(
         self,
-        body: bytes | HasDescriptor,
+        body: MessageSource,
         *recipients: str,
         reverse_path: str | None,
         client: Mapping[str, str] | None = None,
@@ -174,7 +188,9 @@ class AccessClient(Listening):
     async def retrieve(self, **args: object) -> "Body":
         """Call ``message.retrieve`` and keep a descriptor that comes with it."""
         result, descriptor = await self._exchange(entries.MESSAGE_RETRIEVE.name, args)
-        return Body(self, contract.typed(result, RetrieveResult), descriptor)
+        opened = contract.typed(result, RetrieveResult)
+        # A handle is for the whole message, whatever part was asked for.
+        return Body(self, opened, descriptor, part=WHOLE if opened.handle is None else part_of(args))
 
     async def pages(self, method: Method[Any, Paged], **args: object) -> AsyncGenerator[Paged, None]:
         """Call a method until its last page; the next one is under way while the last is worked on.
@@ -212,15 +228,17 @@ class AccessClient(Listening):
                         raise self._ended
                     call_id, octets = self._conversation.call(method, args)
                     self._waiting[call_id] = answered
-                    if upload is not None:
-                        octets = octets[await self._send_descriptor(octets, upload) :]
-                    await self._loop.sock_sendall(self._socket, octets)
+                    try:
+                        begun = 0 if upload is None else await self._send_descriptor(octets, upload)
+                        await self._loop.sock_sendall(self._socket, octets[begun:] if begun else octets)
+                    finally:
+                        wipe_sent(octets)
                     sent = True
                 answer = await answered
         except (asyncio.CancelledError, TimeoutError) as error:
             if answered.done() and not answered.cancelled() and answered.exception() is None:
                 # The answer came in the turn of the loop in which the caller gave up.
-                _drop(answered.result())
+                answered.result().drop()
             elif sent:
                 self._give_up(call_id)
             elif call_id >= 0:
@@ -233,7 +251,7 @@ class AccessClient(Listening):
             raise answer.error
         return answer.result, answer.descriptor
 
-    async def _send_descriptor(self, octets: bytes, descriptor: int) -> int:
+    async def _send_descriptor(self, octets: bytes | bytearray, descriptor: int) -> int:
         """Send the beginning of a frame with a descriptor; gives how much of it has left."""
         while True:
             try:
@@ -281,7 +299,7 @@ class AccessClient(Listening):
             if waiting is not None and not waiting.done():
                 waiting.set_result(item)
             else:
-                _drop(item)
+                item.drop()
         if not octets:
             self._end(self._conversation.fatal or AccessError("GOING_AWAY", "the server closed the connection"))
 
@@ -289,6 +307,8 @@ class AccessClient(Listening):
         if self._ended is not None:
             return
         self._ended = why
+        for session in self._sessions:
+            session.forget_keys()
         self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
         for descriptor in self._conversation.unclaimed():
@@ -299,17 +319,12 @@ class AccessClient(Listening):
                 waiting.set_exception(why)
 
 
-def _drop(answer: Answer) -> None:
-    if answer.descriptor is not None:
-        os.close(answer.descriptor)
-
-
-class Session(Changing):
+class Session(Reading, Changing):
     """One login; its marks and its maildrop lock end with it."""
 
     def __init__(self, client: AccessClient, opened: LoginResult) -> None:
+        super().__init__(client, opened)
         self.client = client
-        self.opened = opened
         self.token = opened.session
         self.mailbox = opened.mailbox
         self.scripts = Scripts(client, self.token)
@@ -323,7 +338,8 @@ class Session(Changing):
         await self.client.ask(entries.MAILBOX_CLOSE, session=self.token)
 
     async def logout(self) -> None:
-        """End the session."""
+        """End the session, and wipe its keys."""
+        self.forget_keys()
         await self.client.ask(entries.AUTH_LOGOUT, session=self.token)
 
     async def stat(self, folder: str = "INBOX") -> StatResult:
@@ -334,22 +350,6 @@ class Session(Changing):
         """Give every message; ``fields`` must name uid."""
         async with aclosing(self._pages(folder, fields=fields and tuple(fields), by="columns")) as pages:
             return Rows([page async for page in pages])
-
-    async def retrieve(self, uid: int, folder: str = "INBOX", *, way: str | None = "fd") -> "Body":
-        """Open a message; ``way`` is auto, inline, handle or fd.  Use the Body as a context manager."""
-        return await self.client.retrieve(**self._in(folder), uid=uid, **{"as": way})
-
-    async def fetch(self, *uids: UidItem, folder: str = "INBOX") -> "AsyncGenerator[Body, None]":
-        """Give messages ascending by uid, all where none are named, many with one answer; what is gone is left out."""
-        for portion in portions(uids):
-            async with aclosing(self.client.pages(entries.MESSAGE_FETCH, **self._in(folder), uids=portion)) as pages:
-                async for page in pages:
-                    for one in page.messages:
-                        yield await self.retrieve(one.uid, folder) if one.body is None else Body(self.client, one, None)
-
-    async def headers(self, uid: int, folder: str = "INBOX", *, lines: int | None = None) -> HeadersResult:
-        """Give the header block and the first lines of the body."""
-        return await self.client.ask(entries.MESSAGE_HEADERS, **self._in(folder), uid=uid, lines=lines)
 
     async def delete(self, *uids: UidItem, folder: str = "INBOX") -> DeleteResult:
         """Mark messages; nothing is removed before :meth:`expunge`."""
@@ -385,9 +385,7 @@ class Session(Changing):
     async def _ask(self, method: Method[Any, Result], folder: str | None, **args: object) -> Result:
         return await self.client.ask(method, **self._in(folder), **args)
 
-    async def _ask_with(
-        self, method: Method[Any, Result], body: bytes | HasDescriptor, folder: str, **args: object
-    ) -> Result:
+    async def _ask_with(self, method: Method[Any, Result], body: MessageSource, folder: str, **args: object) -> Result:
         return await self.client.ask_with(method, body, **self._in(folder), **args)
 
     def _pages(self, folder: str, **args: object) -> AsyncGenerator[ListResult, None]:

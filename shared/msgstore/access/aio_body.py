@@ -9,6 +9,8 @@ from typing import Any, Final, Protocol, Self, TypeVar
 from msgstore.access import entries
 from msgstore.access.entries import Method
 from msgstore.access.mailshapes import RetrieveResult
+from msgstore.access.sync_body import WHOLE
+from msgstore.crypto.sodium import wipe
 
 __all__ = ["Asker", "Body"]
 
@@ -29,21 +31,41 @@ class Asker(Protocol):
 class Body:
     """An opened message, however its octets come; an asynchronous context manager."""
 
-    def __init__(self, client: "Asker", opened: RetrieveResult, descriptor: int | None) -> None:
+    def __init__(
+        self,
+        client: "Asker",
+        opened: RetrieveResult,
+        descriptor: int | None,
+        *,
+        text: bytearray | None = None,
+        part: slice = WHOLE,
+    ) -> None:
+        """``text`` is a message that came sealed and was opened, which is this body's from now on."""
         self.opened = opened
-        """``octets``, ``stored_octets``, ``crlf``, ``dots``, ``sealed``."""
+        """``octets``, ``stored_octets``, ``crlf``, ``dots``, ``sealed`` of the whole message as it is read here."""
 
+        self.was_sealed = text is not None or opened.sealed is not None
         self._client = client
         self._descriptor = descriptor
+        self._text = text
+        self._part = part
+        """Of ``text``, or of what a handle gives; other ways bring no more than was asked for."""
 
     def fileno(self) -> int | None:
         """The read-only descriptor, for sendfile from ``opened.fd_offset``; None where the body came otherwise."""
         return self._descriptor
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Give the octets as stored, in pieces; the disk is read in a thread."""
-        opened = self.opened
-        if opened.body is not None:
+        """Give the octets, or the part that was asked for, in pieces; of what was opened here the plain ones.
+
+        The disk is read in a thread.
+        """
+        opened, text = self.opened, self._text
+        if text is not None:
+            start, end, _ = self._part.indices(len(text))
+            for offset in range(start, end, _CHUNK_OCTETS):
+                yield bytes(text[offset : min(end, offset + _CHUNK_OCTETS)])
+        elif opened.body is not None:
             if opened.body:
                 yield opened.body
         elif self._descriptor is not None:
@@ -52,17 +74,21 @@ class Body:
                 octets = min(_CHUNK_OCTETS, end - offset)
                 yield await asyncio.to_thread(os.pread, self._descriptor, octets, offset)
         else:
-            for offset in range(0, opened.stored_octets, _CHUNK_OCTETS):
-                yield await self._client.ask(
-                    entries.MESSAGE_READ, handle=opened.handle, offset=offset, octets=_CHUNK_OCTETS
-                )
+            start, end, _ = self._part.indices(opened.stored_octets)
+            for offset in range(start, end, _CHUNK_OCTETS):
+                octets = min(_CHUNK_OCTETS, end - offset)
+                yield await self._client.ask(entries.MESSAGE_READ, handle=opened.handle, offset=offset, octets=octets)
 
     async def read(self) -> bytes:
-        """Give all octets as stored."""
+        """Give all of :meth:`chunks` at once."""
         return b"".join([chunk async for chunk in self.chunks()])
 
     async def close(self) -> None:
         """Give the descriptor or the handle back; harmless to repeat."""
+        text, self._text = self._text, None
+        if text is not None:
+            wipe(text)
+            return
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)

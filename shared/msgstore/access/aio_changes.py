@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Any, Literal, TypeVar
 
 from msgstore.access import entries
-from msgstore.access.bodyshapes import AppendResult, HasDescriptor
+from msgstore.access.bodyshapes import AppendResult, MessageSource
 from msgstore.access.changeshapes import FolderMade, QuotaResult, SetFlagsResult, TransferResult
 from msgstore.access.entries import Method
 from msgstore.access.folderchanges import CHANGE_FIELDS, FolderChanges
@@ -28,10 +28,12 @@ class Changing(ABC):
         """Call a method about a folder, or about the mailbox where that is None."""
 
     @abstractmethod
-    async def _ask_with(
-        self, method: Method[Any, Result], body: bytes | HasDescriptor, folder: str, **args: object
-    ) -> Result:
+    async def _ask_with(self, method: Method[Any, Result], body: MessageSource, folder: str, **args: object) -> Result:
         """Call a method that takes a message."""
+
+    @abstractmethod
+    async def _to_append(self, message: MessageSource) -> tuple[MessageSource, dict[str, object] | None]:
+        """Give a message as it goes into the mailbox, and how it is sealed; None is not at all."""
 
     @abstractmethod
     def _pages(self, folder: str, **args: object) -> AsyncGenerator[ListResult, None]:
@@ -112,7 +114,7 @@ class Changing(ABC):
 
     async def append(
         self,
-        body: bytes | HasDescriptor,
+        body: MessageSource,
         folder: str = "INBOX",
         *,
         flags: Iterable[str] = (),
@@ -127,13 +129,15 @@ class Changing(ABC):
         Raises:
             AccessError: NO_FOLDER, whose ``imap`` is TRYCREATE; TOO_LARGE, OVER_QUOTA.
         """
+        kept, encryption = await self._to_append(body)
         return await self._ask_with(
             entries.MESSAGE_APPEND,
-            body,
+            kept,
             folder,
             flags=tuple(flags),
             keywords=tuple(keywords),
             internal_date=internal_date,
+            encryption=encryption,
             _request_id=request_id,
         )
 

@@ -3,12 +3,12 @@
 import os
 from collections.abc import Iterator
 
-from msgstore.access.bodyshapes import INLINE_OCTETS, HasDescriptor
+from msgstore.access.bodyshapes import INLINE_OCTETS, MessageSource
 
 __all__ = ["pieces_of"]
 
 
-def pieces_of(body: bytes | HasDescriptor) -> Iterator[bytes]:
+def pieces_of(body: MessageSource) -> Iterator[bytes]:
     """Give a message in pieces; a file is read from its beginning, wherever it is read at.
 
     Raises:

@@ -1,6 +1,6 @@
 """Arguments and results of the methods that bring messages in: uploads, append, deliver; a door to msgspec."""
 
-from typing import Annotated, Final, Literal, Protocol
+from typing import Annotated, Final, Literal, Protocol, TypeAlias
 
 from msgspec import Meta, Struct
 
@@ -15,13 +15,14 @@ __all__ = [
     "DeliverArgs",
     "DeliverResult",
     "DiscardArgs",
+    "Encryption",
     "FiledPlace",
     "HasDescriptor",
+    "MessageSource",
     "OneResult",
     "RecipientShape",
     "RedirectShape",
     "RelayClient",
-    "RelayEncryption",
     "RelaySpam",
     "StageArgs",
     "StageResult",
@@ -41,6 +42,10 @@ class HasDescriptor(Protocol):
     def fileno(self) -> int:
         """Its descriptor."""
         ...
+
+
+MessageSource: TypeAlias = bytes | HasDescriptor
+"""A message that is sent: its octets, or a file whose whole content it is."""
 
 
 class StageArgs(Struct, kw_only=True, frozen=True, omit_defaults=True):
@@ -75,12 +80,20 @@ class DiscardArgs(Struct, kw_only=True, frozen=True):
     handle: Count
 
 
+class Encryption(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """How a message was sealed before it came; it is kept octet for octet."""
+
+    algorithm: Short
+    encrypted: bool
+
+
 class AppendArgs(FolderArgs, kw_only=True, frozen=True, omit_defaults=True, rename={"way": "as"}):
     """A message for a folder: ``body``, or what was ``staged``, or the descriptor that comes with the request."""
 
     flags: FlagWords | None = None
     keywords: FlagWords | None = None
     internal_date: Annotated[int, Meta(ge=-(2**40), le=2**40)] | None = None
+    encryption: Encryption | None = None
     body: InlineBody | None = None
     staged: Count | None = None
     way: Literal["fd"] | None = None
@@ -119,13 +132,6 @@ class RelaySpam(Struct, kw_only=True, frozen=True, omit_defaults=True, forbid_un
     action: Short | None = None
 
 
-class RelayEncryption(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """How the relay sealed the message."""
-
-    algorithm: Short
-    encrypted: bool
-
-
 class DeliverArgs(Struct, kw_only=True, frozen=True, omit_defaults=True, rename={"way": "as"}):
     """A message for its recipients; ``reverse_path`` absent is the null path."""
 
@@ -138,7 +144,7 @@ class DeliverArgs(Struct, kw_only=True, frozen=True, omit_defaults=True, rename=
     smtputf8: bool | None = None
     forwarded: bool | None = None
     spam: RelaySpam | None = None
-    encryption: RelayEncryption | None = None
+    encryption: Encryption | None = None
     body: InlineBody | None = None
     staged: Count | None = None
     way: Literal["fd"] | None = None

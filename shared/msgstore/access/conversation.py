@@ -3,12 +3,14 @@
 Octets and descriptors go in as the socket gives them, finished things come out; any cut of the stream gives the same.
 """
 
+import os
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Final, cast
 
 from msgstore.access.codes import AccessError, error_from_wire
+from msgstore.access.concealed import filled, stand_in
 from msgstore.access.contract import METHODS
 from msgstore.access.frames import (
     AT_CLIENT,
@@ -19,10 +21,13 @@ from msgstore.access.frames import (
     Response,
     encode,
 )
+from msgstore.crypto.secret import Secret
 
-__all__ = ["Answer", "Conversation", "Told"]
+__all__ = ["FEATURES", "Answer", "Conversation", "Told"]
 
 _ID_COUNT = 2**32
+FEATURES: Final = ("fd", "fd-upload", "events", "open-keys")
+"""What our clients understand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +38,11 @@ class Answer:
     error: AccessError | None = None
     result: object = None
     descriptor: int | None = None
+
+    def drop(self) -> None:
+        """Close what came, where nobody wants it any more."""
+        if self.descriptor is not None:
+            os.close(self.descriptor)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +69,10 @@ class Conversation:
         """Ids of calls that wait for their response."""
         return frozenset(self._in_flight)
 
-    def call(self, method: str, args: Mapping[str, object]) -> tuple[int, bytes]:
+    def call(self, method: str, args: Mapping[str, object]) -> tuple[int, bytes | bytearray]:
         """Begin a call; gives its id and the octets to send.  Arguments that are None are left out.
+
+        With a :class:`Secret` among the arguments the octets are a ``bytearray``, which is wiped when it has been sent.
 
         Raises:
             AccessError: NO_METHOD where the contract has no such request.
@@ -68,11 +80,12 @@ class Conversation:
         entry = METHODS.get(method)
         if entry is None or entry.kind != "request":
             raise AccessError("NO_METHOD", f"{method} is not a method of the contract")
-        given = {key: value for key, value in args.items() if value is not None}
+        secrets: dict[bytes, Secret] = {}
+        given = {key: _named(value, secrets) for key, value in args.items() if value is not None}
         call_id = self._free_id()
         octets = encode(Request(id=call_id, method=method, args=(given,) if given else ()))
         self._in_flight.add(call_id)
-        return call_id, octets
+        return call_id, filled(octets, secrets) if secrets else octets
 
     def cancel(self, call_id: int) -> bytes:
         """Give the octets that ask the server to give up a call; its response comes all the same."""
@@ -125,3 +138,7 @@ class Conversation:
                 raise FrameRefused("a response without the descriptor it names")
             descriptor = self._descriptors.popleft()
         return Answer(id=frame.id, result=frame.result, descriptor=descriptor)
+
+
+def _named(value: object, secrets: dict[bytes, Secret]) -> object:
+    return stand_in(value, secrets) if isinstance(value, Secret) else value

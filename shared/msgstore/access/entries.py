@@ -9,7 +9,16 @@ from typing import Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 
-from msgstore.access import bodyshapes, changeshapes, mailshapes, scriptshapes, searchshapes, shapes, watchshapes
+from msgstore.access import (
+    bodyshapes,
+    changeshapes,
+    keyshapes,
+    mailshapes,
+    scriptshapes,
+    searchshapes,
+    shapes,
+    watchshapes,
+)
 
 __all__ = ["PROTO", "Method", "entries"]
 
@@ -245,6 +254,24 @@ DELIVER_MESSAGE: Final = Method(
 MESSAGE_SEARCH: Final = Method(
     name="message.search", args=searchshapes.SearchArgs, result=searchshapes.SearchResult, roles=_IMAP
 )
+
+KEY_PUBLIC: Final = Method(
+    name="key.public", args=keyshapes.KeyAddressArgs, result=keyshapes.PublicKeyResult, roles=_SMTP
+)
+KEY_HAS: Final = Method(name="key.has", args=keyshapes.KeyAddressArgs, result=keyshapes.HasKeyResult, roles=_SMTP)
+KEY_WRAPPED: Final = Method(name="key.wrapped", args=shapes.SessionArgs, result=keyshapes.WrappedKeyResult, roles=_MAIL)
+KEY_CHANGE_PASSWORD: Final = Method(
+    name="key.change_password",
+    args=keyshapes.NewPasswordArgs,
+    result=shapes.Nothing,
+    roles=_IMAP,
+    changes=True,
+    idempotent=False,
+)
+"""Not remembered: what is remembered lies on the disk, and a digest of two passwords is no thing to keep there."""
+
+KEY_OPEN: Final = Method(name="key.open", args=keyshapes.OpenKeyArgs, result=shapes.Nothing, roles=_IMAP, changes=True)
+KEY_CLOSE: Final = Method(name="key.close", args=shapes.SessionArgs, result=shapes.Nothing, roles=_IMAP, changes=True)
 
 SCRIPT_CAPABILITIES: Final = Method(
     name="script.capabilities", args=shapes.SessionArgs, result=scriptshapes.ScriptCapabilities, roles=_IMAP

@@ -207,6 +207,11 @@ class Sealed(Struct, kw_only=True, frozen=True, omit_defaults=True):
 
     algorithm: str
     key_id: str | None = None
+    damaged: bool = False
+    """Whether it can be opened by nobody: too short, plain text, or none of the user's keys fits.
+
+    The server says so of what it can see without a key, our clients of the rest too.  The octets come as they are.
+    """
 
 
 class RetrieveResult(Struct, kw_only=True, frozen=True, omit_defaults=True):

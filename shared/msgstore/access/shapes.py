@@ -22,6 +22,7 @@ __all__ = [
     "LookupResult",
     "NoArgs",
     "Nothing",
+    "Password",
     "Peer",
     "PingResult",
     "QuotaShape",
@@ -172,7 +173,7 @@ class VerifyResult(Struct, kw_only=True, frozen=True, omit_defaults=True):
     user: str
     mailbox: str
     sealing: bool
-    """Whether the user has a public key, so that mail for the user must be sealed."""
+    """Whether mail for the user is to be sealed: there is a public key, and the site's policy is not ``off``."""
 
     detail: str | None = None
     quota: QuotaShape | None = None
@@ -185,7 +186,13 @@ class LoginResult(VerifyResult, kw_only=True, frozen=True, omit_defaults=True):
     session: str
     idle_ms: int
     public_key: bytes | None = None
+    """Where there is one, whatever the policy: mail may be there that is sealed."""
+
     private_key: bytes | None = None
+    """Opened, where it was asked for: that of the public key."""
+
+    old_private_keys: tuple[bytes, ...] | None = None
+    """Those that open older mail, youngest first."""
 
 
 class SaslStartArgs(Struct, kw_only=True, frozen=True, omit_defaults=True):
@@ -219,6 +226,7 @@ class SaslResult(Struct, kw_only=True, frozen=True, omit_defaults=True):
     sealing: bool | None = None
     public_key: bytes | None = None
     private_key: bytes | None = None
+    old_private_keys: tuple[bytes, ...] | None = None
     max_sends_per_hour: int | None = None
     idle_ms: int | None = None
 

@@ -10,12 +10,14 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
+from weakref import WeakSet
 
 from msgstore.access import contract, entries
 from msgstore.access.bodies import pieces_of
-from msgstore.access.bodyshapes import INLINE_OCTETS, DeliverResult, HasDescriptor
+from msgstore.access.bodyshapes import INLINE_OCTETS, DeliverResult, MessageSource
 from msgstore.access.codes import AccessError
-from msgstore.access.conversation import Answer, Conversation, Told
+from msgstore.access.concealed import wipe_sent
+from msgstore.access.conversation import FEATURES, Answer, Conversation, Told
 from msgstore.access.entries import Method
 from msgstore.access.events import Events
 from msgstore.access.frames import AT_CLIENT
@@ -23,7 +25,6 @@ from msgstore.access.mailshapes import (
     DeleteResult,
     ExpungeResult,
     FetchResult,
-    HeadersResult,
     ListResult,
     OpenResult,
     RetrieveResult,
@@ -34,11 +35,11 @@ from msgstore.access.mailshapes import (
 from msgstore.access.rows import Rows
 from msgstore.access.searchshapes import SearchHit, SearchResult
 from msgstore.access.shapes import HelloResult, LoginResult
-from msgstore.access.sync_body import Body, receive_from
+from msgstore.access.sync_body import WHOLE, Body, part_of, receive_from
 from msgstore.access.sync_changes import Changing
+from msgstore.access.sync_reading import Reading
 from msgstore.access.sync_scripts import Scripts
 from msgstore.access.sync_watch import Watch
-from msgstore.access.uids import portions
 from msgstore.access.watchshapes import WatchEvent
 
 __all__ = ["AccessClient", "Body", "Session", "Watch", "receive_from"]
@@ -58,6 +59,7 @@ class AccessClient:
         """Calls whose answers somebody waits for."""
 
         self._arrived: dict[int, Answer] = {}
+        self._sessions: WeakSet[Session] = WeakSet()
         self.told: list[Told] = []
         """What the server said unasked, but for events of watches; the caller empties it."""
 
@@ -82,7 +84,7 @@ class AccessClient:
             raise
         return made
 
-    def hello(self, client: str, features: Sequence[str] = ("fd", "fd-upload", "events")) -> HelloResult:
+    def hello(self, client: str, features: Sequence[str] = FEATURES) -> HelloResult:
         """Agree on version and features."""
         found = self.ask(entries.RPC_HELLO, proto=entries.PROTO, client=client, features=list(features))
         self._features = frozenset(found.features)
@@ -108,7 +110,7 @@ class AccessClient:
         """
         return contract.typed(self.call(method.name, **args), method.result)
 
-    def ask_with(self, method: Method[Any, Result], body: bytes | HasDescriptor, **args: object) -> Result:
+    def ask_with(self, method: Method[Any, Result], body: MessageSource, **args: object) -> Result:
         """Call a method that takes a message: inline, as a descriptor, or in pieces, whatever is cheapest.
 
         Raises:
@@ -129,8 +131,16 @@ class AccessClient:
             self.ask(entries.MESSAGE_DISCARD, handle=handle)
             raise
 
-    def login(self, user: str, password: str, *, service: str, client_address: str | None = None) -> "Session":
-        """Open a session.
+    def login(
+        self,
+        user: str,
+        password: str,
+        *,
+        service: str,
+        client_address: str | None = None,
+        opens_mail: bool = True,
+    ) -> "Session":
+        """Open a session, and with ``opens_mail`` the keys of its user, so that sealed mail is read like any other.
 
         Raises:
             AccessError: AUTH_FAILED, AUTH_TEMP, RATE_LIMITED, DOMAIN_NOT_HOSTED.
@@ -138,7 +148,11 @@ class AccessClient:
         opened = self.ask(
             entries.AUTH_LOGIN, user=user, password=password, service=service, client_address=client_address
         )
-        return Session(self, opened)
+        session = Session(self, opened)
+        self._sessions.add(session)
+        if opens_mail and opened.public_key is not None:
+            session.unlock(password)
+        return session
 
     def next_event(self, watch: int, timeout_seconds: float | None = None) -> WatchEvent | None:
         """Wait for the next event of a watch; None where none comes in time.
@@ -163,6 +177,8 @@ class AccessClient:
 
     def close(self) -> None:
         """End the connection, and with it marks, locks and handles."""
+        for session in self._sessions:
+            session.forget_keys()
         for descriptor in self._conversation.unclaimed():
             os.close(descriptor)
         for call_id in list(self._arrived):
@@ -179,7 +195,7 @@ class AccessClient:
 
     def deliver(
         self,
-        body: bytes | HasDescriptor,
+        body: MessageSource,
         *recipients: str,
         reverse_path: str | None,
         client: Mapping[str, str] | None = None,
@@ -201,7 +217,9 @@ class AccessClient:
     def retrieve(self, **args: object) -> Body:
         """Call ``message.retrieve`` and keep a descriptor that comes with it."""
         result, descriptor = self._exchange(entries.MESSAGE_RETRIEVE.name, args)
-        return Body(self, contract.typed(result, RetrieveResult), descriptor)
+        opened = contract.typed(result, RetrieveResult)
+        # A handle is for the whole message, whatever part was asked for.
+        return Body(self, opened, descriptor, part=WHOLE if opened.handle is None else part_of(args))
 
     def pages(self, method: Method[Any, Paged], **args: object) -> Iterator[Paged]:
         """Call a method until its last page; the next one is under way while the last is worked on.
@@ -229,11 +247,14 @@ class AccessClient:
         call_id, octets = self._conversation.call(method, args)
         try:
             sent = 0 if descriptor is None else socket.send_fds(self._socket, [octets], [descriptor])
-            self._socket.sendall(octets[sent:])
+            with memoryview(octets) as whole:
+                self._socket.sendall(whole[sent:])
         except OSError:
             # Perhaps a part of the frame is on its way, and nothing can follow half a frame.
             self.close()
             raise
+        finally:
+            wipe_sent(octets)
         self._expected.add(call_id)
         return call_id
 
@@ -252,8 +273,8 @@ class AccessClient:
         """Drop the answer of a call, also when it comes later."""
         self._expected.discard(call_id)
         left = self._arrived.pop(call_id, None)
-        if left is not None and left.descriptor is not None:
-            os.close(left.descriptor)
+        if left is not None:
+            left.drop()
 
     def _read(self) -> None:
         octets, descriptors = receive_from(self._socket, AT_CLIENT.read_octets)
@@ -265,16 +286,16 @@ class AccessClient:
                     self.told.append(item)
             elif item.id in self._expected:
                 self._arrived[item.id] = item
-            elif item.descriptor is not None:
-                os.close(item.descriptor)
+            else:
+                item.drop()
 
 
-class Session(Changing):
+class Session(Reading, Changing):
     """One login; its marks and its maildrop lock end with it."""
 
     def __init__(self, client: AccessClient, opened: LoginResult) -> None:
+        super().__init__(client, opened)
         self.client = client
-        self.opened = opened
         self.token = opened.session
         self.mailbox = opened.mailbox
         self.scripts = Scripts(client, self.token)
@@ -288,7 +309,8 @@ class Session(Changing):
         self.client.ask(entries.MAILBOX_CLOSE, session=self.token)
 
     def logout(self) -> None:
-        """End the session."""
+        """End the session, and wipe its keys."""
+        self.forget_keys()
         self.client.ask(entries.AUTH_LOGOUT, session=self.token)
 
     def stat(self, folder: str = "INBOX") -> StatResult:
@@ -298,21 +320,6 @@ class Session(Changing):
     def list(self, folder: str = "INBOX", *, fields: Sequence[str] | None = None) -> Rows:
         """Give every message; ``fields`` must name uid."""
         return Rows(self._pages(folder, fields=fields and tuple(fields), by="columns"))
-
-    def retrieve(self, uid: int, folder: str = "INBOX", *, way: str | None = "fd") -> Body:
-        """Open a message; ``way`` is auto, inline, handle or fd.  Use the Body as a context manager."""
-        return self.client.retrieve(**self._in(folder), uid=uid, **{"as": way})
-
-    def fetch(self, *uids: UidItem, folder: str = "INBOX") -> Iterator[Body]:
-        """Give messages ascending by uid, all where none are named, many with one answer; what is gone is left out."""
-        for portion in portions(uids):
-            for page in self.client.pages(entries.MESSAGE_FETCH, **self._in(folder), uids=portion):
-                for one in page.messages:
-                    yield self.retrieve(one.uid, folder) if one.body is None else Body(self.client, one, None)
-
-    def headers(self, uid: int, folder: str = "INBOX", *, lines: int | None = None) -> HeadersResult:
-        """Give the header block and the first lines of the body."""
-        return self.client.ask(entries.MESSAGE_HEADERS, **self._in(folder), uid=uid, lines=lines)
 
     def delete(self, *uids: UidItem, folder: str = "INBOX") -> DeleteResult:
         """Mark messages; nothing is removed before :meth:`expunge`."""
@@ -340,9 +347,7 @@ class Session(Changing):
     def _ask(self, method: Method[Any, Result], folder: str | None, **args: object) -> Result:
         return self.client.ask(method, **self._in(folder), **args)
 
-    def _ask_with(
-        self, method: Method[Any, Result], body: bytes | HasDescriptor, folder: str, **args: object
-    ) -> Result:
+    def _ask_with(self, method: Method[Any, Result], body: MessageSource, folder: str, **args: object) -> Result:
         return self.client.ask_with(method, body, **self._in(folder), **args)
 
     def _pages(self, folder: str, **args: object) -> Iterator[ListResult]:

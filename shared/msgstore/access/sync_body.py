@@ -3,7 +3,7 @@
 import array
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Protocol, Self, TypeVar
 
@@ -11,12 +11,14 @@ from msgstore.access import entries
 from msgstore.access.entries import Method
 from msgstore.access.frames import READ_OCTETS, FrameRefused
 from msgstore.access.mailshapes import RetrieveResult
+from msgstore.crypto.sodium import wipe
 
-__all__ = ["Body", "receive_from"]
+__all__ = ["WHOLE", "Body", "part_of", "receive_from"]
 
 Result = TypeVar("Result")
 
 _CHUNK_OCTETS: Final = 64 * 1024
+WHOLE: Final = slice(None)
 _DESCRIPTOR_SPACE: Final = socket.CMSG_SPACE(2 * array.array("i").itemsize)
 """Room for one descriptor and to notice a second one, which is refused."""
 
@@ -32,21 +34,38 @@ class Asker(Protocol):
 class Body:
     """An opened message, however its octets come; a context manager."""
 
-    def __init__(self, client: Asker, opened: RetrieveResult, descriptor: int | None) -> None:
+    def __init__(
+        self,
+        client: Asker,
+        opened: RetrieveResult,
+        descriptor: int | None,
+        *,
+        text: bytearray | None = None,
+        part: slice = WHOLE,
+    ) -> None:
+        """``text`` is a message that came sealed and was opened, which is this body's from now on."""
         self.opened = opened
-        """``octets``, ``stored_octets``, ``crlf``, ``dots``, ``sealed``."""
+        """``octets``, ``stored_octets``, ``crlf``, ``dots``, ``sealed`` of the whole message as it is read here."""
 
+        self.was_sealed = text is not None or opened.sealed is not None
         self._client = client
         self._descriptor = descriptor
+        self._text = text
+        self._part = part
+        """Of ``text``, or of what a handle gives; other ways bring no more than was asked for."""
 
     def fileno(self) -> int | None:
         """The read-only descriptor, for sendfile from ``opened.fd_offset``; None where the body came otherwise."""
         return self._descriptor
 
     def chunks(self) -> Iterator[bytes]:
-        """Give the octets as stored, in pieces."""
-        opened = self.opened
-        if opened.body is not None:
+        """Give the octets, or the part that was asked for, in pieces; of what was opened here the plain ones."""
+        opened, text = self.opened, self._text
+        if text is not None:
+            start, end, _ = self._part.indices(len(text))
+            for offset in range(start, end, _CHUNK_OCTETS):
+                yield bytes(text[offset : min(end, offset + _CHUNK_OCTETS)])
+        elif opened.body is not None:
             if opened.body:
                 yield opened.body
         elif self._descriptor is not None:
@@ -54,15 +73,21 @@ class Body:
             for offset in range(start, end, _CHUNK_OCTETS):
                 yield os.pread(self._descriptor, min(_CHUNK_OCTETS, end - offset), offset)
         else:
-            for offset in range(0, opened.stored_octets, _CHUNK_OCTETS):
-                yield self._client.ask(entries.MESSAGE_READ, handle=opened.handle, offset=offset, octets=_CHUNK_OCTETS)
+            start, end, _ = self._part.indices(opened.stored_octets)
+            for offset in range(start, end, _CHUNK_OCTETS):
+                octets = min(_CHUNK_OCTETS, end - offset)
+                yield self._client.ask(entries.MESSAGE_READ, handle=opened.handle, offset=offset, octets=octets)
 
     def read(self) -> bytes:
-        """Give all octets as stored."""
+        """Give all of :meth:`chunks` at once."""
         return b"".join(self.chunks())
 
     def close(self) -> None:
         """Give the descriptor or the handle back; harmless to repeat."""
+        text, self._text = self._text, None
+        if text is not None:
+            wipe(text)
+            return
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
@@ -76,6 +101,13 @@ class Body:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def part_of(args: Mapping[str, object]) -> slice:
+    """Say which part of a message the arguments of ``message.retrieve`` ask for."""
+    offset, octets = args.get("offset") or 0, args.get("octets")
+    assert isinstance(offset, int)
+    return slice(offset, offset + octets if isinstance(octets, int) else None)
 
 
 def receive_from(connected: socket.socket, limit_octets: int = READ_OCTETS) -> tuple[bytes, tuple[int, ...]]:

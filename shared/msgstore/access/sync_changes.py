@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, TypeVar
 
 from msgstore.access import entries
-from msgstore.access.bodyshapes import AppendResult, HasDescriptor
+from msgstore.access.bodyshapes import AppendResult, MessageSource
 from msgstore.access.changeshapes import FolderMade, QuotaResult, SetFlagsResult, TransferResult
 from msgstore.access.entries import Method
 from msgstore.access.folderchanges import CHANGE_FIELDS, FolderChanges
@@ -27,10 +27,12 @@ class Changing(ABC):
         """Call a method about a folder, or about the mailbox where that is None."""
 
     @abstractmethod
-    def _ask_with(
-        self, method: Method[Any, Result], body: bytes | HasDescriptor, folder: str, **args: object
-    ) -> Result:
+    def _ask_with(self, method: Method[Any, Result], body: MessageSource, folder: str, **args: object) -> Result:
         """Call a method that takes a message."""
+
+    @abstractmethod
+    def _to_append(self, message: MessageSource) -> tuple[MessageSource, dict[str, object] | None]:
+        """Give a message as it goes into the mailbox, and how it is sealed; None is not at all."""
 
     @abstractmethod
     def _pages(self, folder: str, **args: object) -> Iterator[ListResult]:
@@ -111,7 +113,7 @@ class Changing(ABC):
 
     def append(
         self,
-        body: bytes | HasDescriptor,
+        body: MessageSource,
         folder: str = "INBOX",
         *,
         flags: Iterable[str] = (),
@@ -126,13 +128,15 @@ class Changing(ABC):
         Raises:
             AccessError: NO_FOLDER, whose ``imap`` is TRYCREATE; TOO_LARGE, OVER_QUOTA.
         """
+        kept, encryption = self._to_append(body)
         return self._ask_with(
             entries.MESSAGE_APPEND,
-            body,
+            kept,
             folder,
             flags=tuple(flags),
             keywords=tuple(keywords),
             internal_date=internal_date,
+            encryption=encryption,
             _request_id=request_id,
         )
 

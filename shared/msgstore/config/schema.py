@@ -79,10 +79,10 @@ class QuotaSettings:
 class EncryptionSettings:
     """Sealed mail: plaintext that nobody but its recipient needs is not kept."""
 
-    policy: EncryptionPolicy = "off"
+    policy: EncryptionPolicy = "opportunistic"
     """``off``: mail is kept as it comes; ``opportunistic``: it is sealed for recipients who have a key; ``required``:
     mail for recipients without one is refused, and new users get a key.  What was sealed before it came is kept as it
-    is.  Clients of the access socket get sealed mail as it is kept, and have to open it themselves."""
+    is.  Clients of the access socket get sealed mail as it is kept; our libraries for them open it."""
 
     refusal: Literal["temporary", "permanent"] = "temporary"
     """Whether mail that cannot be sealed and must be waits at the sender (451 4.7.5) or goes back (550 5.7.5)."""
@@ -214,6 +214,10 @@ class AccessSettings:
 
     max_watches: int = 64
     """Watches of one connection."""
+
+    open_keys: bool = False
+    """Whether a session may hand its private keys to accessd, which then searches sealed mail and gives its headers
+    itself.  The keys, and what is read with them, are in accessd's memory until the session ends."""
 
     watch_poll_seconds: float = 60.0
     """How often a watched folder is looked at, whatever hints and the kernel tell; more often where they cannot."""

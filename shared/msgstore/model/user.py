@@ -37,7 +37,4 @@ class User:
     mailbox: MailboxId
     enabled: bool = True
     quota: Quota = NO_QUOTA
-    public_key: bytes | None = None
-    """32 octets X25519; None when the user has no key."""
-
     max_sends_per_hour: int | None = None
