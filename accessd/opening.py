@@ -1,7 +1,7 @@
 """Sealed messages read here, for a session that gave its keys: in memory, a few at a time, wiped when they are done."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, Self
@@ -20,7 +20,7 @@ _CHUNK_OCTETS: Final = 64 * 1024
 
 
 @contextmanager
-def opened_mail(body: Body, keys: Sequence[SecretKey]) -> Iterator["OpenedMail | None"]:
+def opened_mail(body: Body, keys: Sequence[SecretKey]) -> Generator["OpenedMail | None"]:
     """Open a sealed message for the time of the block; None where none of the keys opens it: it is damaged or foreign.
 
     Raises:
