@@ -15,6 +15,7 @@ from lmtpd import replies
 from lmtpd.commands import RcptCommand
 from lmtpd.house import Guest, SessionCounters, SessionEvent
 from lmtpd.intake import Intake
+from lmtpd.receiving import Receiving
 from lmtpd.session import LmtpSession
 from lmtpd.slots import MailboxSlots
 from lmtpd.transaction import Statement
@@ -334,7 +335,7 @@ class LmtpServer:
 
     async def _open(self, connection: socket.socket) -> None:
         try:
-            await self._loop.connect_accepted_socket(lambda: LmtpSession(self, self._loop), connection)
+            await self._loop.connect_accepted_socket(lambda: Receiving(LmtpSession(self, self._loop)), connection)
         except OSError as error:
             connection.close()
             log.debug("lmtp.connection_lost", reason=str(error))

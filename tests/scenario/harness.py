@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -182,6 +183,36 @@ def house(
         for name in list(made.children):
             made.stop(name)
         shutil.rmtree(place)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pop3:
+    """The reference POP3 server in a process of its own."""
+
+    port: int
+    pid: int
+
+
+@contextlib.contextmanager
+def pop3_server(ours: House) -> Generator[Pop3]:
+    """Run one on the access socket of a house."""
+    port = free_port()
+    server = str(ROOT / "tests" / "reference" / "pop3_server.py")
+    command = [sys.executable, server, str(ours.access), "127.0.0.1", str(port)]
+    child = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": PATHS})
+    try:
+        wait_until(lambda: curl(port, "alice", "--list-only", "/") is not None, what="the POP3 server")
+        yield Pop3(port=port, pid=child.pid)
+    finally:
+        end(child)
+
+
+def curl(port: int, user: str, *arguments: str) -> str | None:
+    """Ask a POP3 server; the last argument is the path.  None where it fails."""
+    *options, path = arguments
+    command = ["curl", "--silent", "--user", f"{user}@{DOMAIN}:{PASSWORD}", *options, f"pop3://127.0.0.1:{port}{path}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return done.stdout if done.returncode == 0 else None
 
 
 class Postfix:

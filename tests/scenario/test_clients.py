@@ -1,16 +1,12 @@
 """Real LMTP and POP3 clients against our daemons and the reference POP3 server."""
 
-import os
 import subprocess
-import sys
 import tempfile
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.scenario.harness import DOMAIN, PASSWORD, PATHS, ROOT, House, end, free_port, house, required, wait_until
+from tests.scenario.harness import DOMAIN, PASSWORD, House, curl, house, pop3_server, required
 
 pytestmark = [pytest.mark.scenario, pytest.mark.timeout(120)]
 
@@ -18,26 +14,6 @@ pytestmark = [pytest.mark.scenario, pytest.mark.timeout(120)]
 def swaks(ours: House, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = ["swaks", "--protocol", "LMTP", "--socket", str(ours.lmtp), "--from", "a@example.net", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-
-
-@contextmanager
-def pop3_server(ours: House) -> Generator[int]:
-    port = free_port()
-    server = str(ROOT / "tests" / "reference" / "pop3_server.py")
-    command = [sys.executable, server, str(ours.access), "127.0.0.1", str(port)]
-    child = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": PATHS})
-    try:
-        wait_until(lambda: curl(port, "alice", "--list-only", "/") is not None, what="the POP3 server")
-        yield port
-    finally:
-        end(child)
-
-
-def curl(port: int, user: str, *arguments: str) -> str | None:
-    *options, path = arguments
-    command = ["curl", "--silent", "--user", f"{user}@{DOMAIN}:{PASSWORD}", *options, f"pop3://127.0.0.1:{port}{path}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    return done.stdout if done.returncode == 0 else None
 
 
 def test_swaks_sees_one_reply_for_each_recipient() -> None:
@@ -79,15 +55,15 @@ def test_curl_lists_fetches_and_deletes_over_pop3() -> None:
         for number in range(3):
             swaks(ours, "--to", f"alice@{DOMAIN}", "--body", f"message {number}")
 
-        with pop3_server(ours) as port:
-            uidl = curl(port, "alice", "--request", "UIDL", "/")
-            second = curl(port, "alice", "/2")
-            curl(port, "alice", "--request", "DELE", "--head", "/2")
-            after = curl(port, "alice", "--request", "UIDL", "/")
+        with pop3_server(ours) as pop3:
+            uidl = curl(pop3.port, "alice", "--request", "UIDL", "/")
+            second = curl(pop3.port, "alice", "/2")
+            curl(pop3.port, "alice", "--request", "DELE", "--head", "/2")
+            after = curl(pop3.port, "alice", "--request", "UIDL", "/")
         ours.stop("accessd")
         ours.start("accessd")
-        with pop3_server(ours) as port:
-            again = curl(port, "alice", "--request", "UIDL", "/")
+        with pop3_server(ours) as pop3:
+            again = curl(pop3.port, "alice", "--request", "UIDL", "/")
 
         assert uidl is not None
         assert second is not None
@@ -106,10 +82,10 @@ def test_mpop_fetches_everything_once_and_deletes_it() -> None:
         maildir = Path(place) / "Maildir"
         for name in ("new", "cur", "tmp"):
             (maildir / name).mkdir(parents=True)
-        with pop3_server(ours) as port:
+        with pop3_server(ours) as pop3:
             settings = Path(place) / "mpoprc"
             settings.write_text(
-                f"account a\nhost 127.0.0.1\nport {port}\nuser alice@{DOMAIN}\npassword {PASSWORD}\n"
+                f"account a\nhost 127.0.0.1\nport {pop3.port}\nuser alice@{DOMAIN}\npassword {PASSWORD}\n"
                 f"auth user\ntls off\nkeep off\nuidls_file {place}/uidls\ndelivery maildir {maildir}\n"
             )
             settings.chmod(0o600)

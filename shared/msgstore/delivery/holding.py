@@ -109,6 +109,7 @@ class HeldMessage:
     def discard(self) -> None:
         """Give the memory back to the kernel; harmless to repeat."""
         self._is_discarded = True
+        self._header.wipe()
         held, self._map = self._map, None
         if held is not None:
             held.close()

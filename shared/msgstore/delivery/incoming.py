@@ -1,8 +1,9 @@
 """One message on its way to its recipients."""
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 from msgstore.crypto import check_algorithm
@@ -76,7 +77,8 @@ class Incoming:
         """What became of each list of addresses elsewhere: one that is named twice gets the message once."""
 
         self._keys = {} if envelope.is_sealed else keys_of(envelope.recipients)
-        self._decisions = Decisions(self._stage_for)
+        # Not a method of this object: a circle would keep the message in memory until the collector comes by.
+        self._decisions = Decisions(partial(_stage_for, workshop.sealing, self._keys))
         self._content: Content | None = None
         self._told: BaseException | None = None
         self.delivery_ids: tuple[str, ...] = tuple(
@@ -219,9 +221,6 @@ class Incoming:
         if content is None:
             content = self._content = Content(staged, self._trace_lines, sealed=self._envelope.is_sealed)
         return content
-
-    def _stage_for(self, mailbox: MailboxId) -> StagedMessage:
-        return self._workshop.sealing.stage(sealed_for_some=mailbox in self._keys)
 
     def _send_on(self, index: int, targets: tuple[Address, ...]) -> None:
         if self._envelope.is_sealed:
@@ -385,3 +384,7 @@ class Incoming:
                 at_seconds=envelope.received_at,
             )
         )
+
+
+def _stage_for(sealing: Sealing, keys: Mapping[MailboxId, bytes], mailbox: MailboxId) -> StagedMessage:
+    return sealing.stage(sealed_for_some=mailbox in keys)

@@ -57,6 +57,12 @@ class HeaderBlock:
             del self._held[end:]
         self.is_complete = end > 0 or len(self._held) >= HEADER_LIMIT_OCTETS
 
+    def wipe(self) -> None:
+        """Overwrite what was kept; it takes no more."""
+        self._held[:] = bytes(len(self._held))
+        self._held.clear()
+        self.is_complete = True
+
     def __bytes__(self) -> bytes:
         return bytes(self._held)
 

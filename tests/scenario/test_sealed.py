@@ -1,0 +1,93 @@
+"""Mail from a stock Postfix is sealed at the edge, read by a POP3 client, and nowhere to be found in between."""
+
+import secrets
+import smtplib
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from msgstore.crypto import open_key_file
+from tests.scenario.harness import (
+    DOMAIN,
+    PASSWORD,
+    House,
+    Postfix,
+    curl,
+    house,
+    pop3_server,
+    postfix,
+    required,
+    wait_until,
+)
+from tests.scenario.remains import Remains, workers_of
+
+__all__ = ["postfix"]  # the fixture
+
+pytestmark = [pytest.mark.scenario, pytest.mark.timeout(300)]
+
+OVERWRITES_WHAT_IS_FREED = {
+    "PYTHONMALLOC": "malloc",
+    "GLIBC_TUNABLES": "glibc.malloc.perturb=165:glibc.malloc.tcache_count=0",
+}
+"""So that what is found is what somebody still holds."""
+
+SUBJECT = f"figures {secrets.token_hex(24)}"
+BODY = "\r\n".join(secrets.token_hex(30) for _ in range(8))
+LARGE = "\r\n".join([BODY, *("filler" * 12 for _ in range(20_000)), secrets.token_hex(30)])
+
+
+def give_key(ours: House) -> bytes:
+    """Let alice have a key, as an administrator does; gives the private one."""
+    command = [sys.executable, "-m", "msgstore.admin.cli", "--config", str(ours.config)]
+    command += ["key", "generate", f"alice@{DOMAIN}", "--password-stdin"]
+    done = subprocess.run(command, input=PASSWORD + "\n", text=True, capture_output=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    (file,) = ours.mail.rglob("keyring.key")
+    with open_key_file(file.read_bytes(), PASSWORD.encode()) as opened:
+        return bytes(opened.active.octets())
+
+
+def everywhere(ours: House, remains: Remains, others: list[int]) -> list[str]:
+    """Look at all that is on the disk and in the memory of the daemons."""
+    found = remains.in_tree(ours.place)
+    for pid in [*others, *(pid for child in ours.children.values() for pid in workers_of(child.pid))]:
+        found += remains.in_memory(pid)
+    return found
+
+
+@pytest.mark.parametrize("body", [BODY, LARGE], ids=["short", "large"])
+@pytest.mark.parametrize("policy", ["opportunistic", "off"])
+def test_nothing_of_a_sealed_message_is_left_on_the_disk_or_in_memory(
+    postfix: Callable[..., Postfix], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, policy: str, body: str
+) -> None:
+    required("curl")
+    for name, value in OVERWRITES_WHAT_IS_FREED.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with house("alice", "sender", more=f'[encryption]\npolicy = "{policy}"\n') as ours:
+        (ours.place / "tmp").mkdir()
+        monkeypatch.setenv("TMPDIR", str(ours.place / "tmp"))
+        private = give_key(ours)
+        server = postfix(ours.lmtp)
+        with smtplib.SMTP("127.0.0.1", server.port) as client:
+            text = f"Subject: {SUBJECT}\r\n\r\n{body}\r\n"
+            client.sendmail(f"sender@{DOMAIN}", [f"alice@{DOMAIN}"], text)
+        wait_until(lambda: bool(ours.files("alice")), what="delivery")
+        with pop3_server(ours) as pop3:
+            whole, top = curl(pop3.port, "alice", "/1"), curl(pop3.port, "alice", "--request", "TOP 1 1", "/")
+            secrets_of_it = [SUBJECT.encode(), body[:480].encode(), body[-60:].encode(), private]
+            found = everywhere(ours, Remains(*secrets_of_it), [pop3.pid])
+
+        assert whole is not None
+        assert f"Subject: {SUBJECT}" in whole
+        assert body.replace("\r\n", "\n") in whole.replace("\r\n", "\n")
+        assert top is not None
+        assert SUBJECT in top
+        if policy == "off":
+            # The same search finds what is there.
+            assert [place for place in found if "/cur/" in place or "/new/" in place]
+        else:
+            assert found == []
