@@ -58,8 +58,11 @@ def everywhere(ours: House, remains: Remains, others: list[int]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("body", [BODY, LARGE], ids=["short", "large"])
-@pytest.mark.parametrize("policy", ["opportunistic", "off"])
+@pytest.mark.parametrize(
+    ("policy", "body"),
+    [("opportunistic", BODY), ("opportunistic", LARGE), ("off", BODY)],
+    ids=["short", "large", "not sealed"],
+)
 def test_nothing_of_a_sealed_message_is_left_on_the_disk_or_in_memory(
     postfix: Callable[..., Postfix], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, policy: str, body: str
 ) -> None:
