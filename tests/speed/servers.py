@@ -56,15 +56,25 @@ def run(*command: str) -> str:
 
 @contextmanager
 def ours(
-    disk: Path, *, workers: int = 2, max_connections: int = 200, script: str = "", name: str = "msgstore"
+    disk: Path,
+    *,
+    workers: int = 2,
+    max_connections: int = 200,
+    script: str = "",
+    key: bytes = b"",
+    name: str = "msgstore",
 ) -> Generator[Server]:
-    """Run lmtpd; ``script`` is that of all its users."""
+    """Run lmtpd; ``script`` is that of all its users, and so is the public ``key``, where there is one."""
     place = Path(tempfile.mkdtemp(prefix="msgstore-bench-"))
     mail = disk / name
     (mail / "example.com").mkdir(parents=True)
     (mail / "example.com" / "passwd").write_text("".join(f"u{number}:x:u{number}\n" for number in range(USERS)))
     if script:
         (mail / "example.com" / "system.sieve").write_text(script)
+    if key:
+        (mail / "example.com" / "keys").mkdir()
+        for number in range(USERS):
+            (mail / "example.com" / "keys" / f"u{number}.pub").write_bytes(key)
     config = place / "msgstore.toml"
     config.write_text(
         f'data_dir = "{mail}"\n[lmtp]\nlisten = ["unix:{place}/sock"]\nworkers = {workers}\n'

@@ -1,21 +1,26 @@
 """A message held in memory because somebody gets it sealed: no octet of it touches a disk before that.
 
-The memory is a private mapping of its own, which no core dump and no child process gets, and which goes back to the
-kernel whole when the message is discarded: nothing of it stays behind in memory that is used again for something else.
+The memory is a private mapping of its own, which no core dump and no child process gets.  When the message is discarded
+it is wiped and kept for the next one, or goes back to the kernel whole where it was a large one: nothing of a message
+stays behind in memory that is used again for something else.
 """
 
 import mmap
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, Self
 
 from msgstore.model.errors import Overloaded, StoreUnavailable
 from msgstore.store.lines import HeaderBlock
 
-__all__ = ["HeldMessage", "MemoryBudget", "private_memory"]
+__all__ = ["HeldMessage", "MemoryBudget"]
 
 _FIRST_OCTETS: Final = 65_536
+_SPARE_MAPPINGS: Final = 32
+"""Kept for the next messages: to map and to give back costs more than to wipe a short message."""
 _PIECE_OCTETS: Final = 1 << 18
 _KIND: Final = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 
@@ -99,20 +104,28 @@ class HeldMessage:
             for start in range(0, self._octets, _PIECE_OCTETS):
                 yield held[start : min(start + _PIECE_OCTETS, self._octets)]
 
-    def copy_into(self, target: memoryview) -> None:
-        """Write the message into a buffer of its length."""
-        held = self._map
-        if held is not None:
-            with memoryview(held) as whole, whole[: self._octets] as message:
-                target[:] = message
+    @contextmanager
+    def view(self) -> Generator[memoryview]:
+        """Lend the message itself for the time of the block, in which nothing is written or discarded.
+
+        Raises:
+            StoreUnavailable: the message was discarded.
+        """
+        if self._is_discarded:
+            raise StoreUnavailable("the staged message is lost")
+        if self._map is None:
+            yield memoryview(b"")
+            return
+        with memoryview(self._map) as whole, whole[: self._octets] as message:
+            yield message
 
     def discard(self) -> None:
-        """Give the memory back to the kernel; harmless to repeat."""
+        """Wipe the memory and give it back; harmless to repeat."""
         self._is_discarded = True
         self._header.wipe()
         held, self._map = self._map, None
         if held is not None:
-            held.close()
+            _give_back(held, self._octets)
         taken, self._taken = self._taken, 0
         if taken:
             self._budget.give_back(taken)
@@ -127,14 +140,16 @@ class HeldMessage:
 
     def _room_for(self, octets: int) -> mmap.mmap:
         held = self._map
-        if held is not None and octets <= len(held):
+        if held is not None and octets <= self._taken:
             return held
         wanted = max(octets, self._taken * 2, self._first)
         self._budget.take(wanted - self._taken)
         # Given back by discard, whatever comes now.
         self._taken = wanted
         if held is None:
-            held = self._map = private_memory(wanted)
+            held = self._map = _take(wanted)
+            return held
+        if wanted <= len(held):
             return held
         try:
             # The kernel moves the pages, not their content: nothing stays where they were.
@@ -144,7 +159,29 @@ class HeldMessage:
         return held
 
 
-def private_memory(octets: int) -> mmap.mmap:
+_spare: Final[deque[mmap.mmap]] = deque()
+"""Wiped, of :data:`_FIRST_OCTETS` each; its ``append`` and ``pop`` are whole in every thread."""
+
+
+def _take(octets: int) -> mmap.mmap:
+    if octets > _FIRST_OCTETS:
+        return _private_memory(octets)
+    try:
+        return _spare.pop()
+    except IndexError:
+        return _private_memory(_FIRST_OCTETS)
+
+
+def _give_back(held: mmap.mmap, octets: int) -> None:
+    """Take a mapping back, in which so many octets were written."""
+    if len(held) != _FIRST_OCTETS or len(_spare) >= _SPARE_MAPPINGS:
+        held.close()
+        return
+    held[:octets] = bytes(octets)
+    _spare.append(held)
+
+
+def _private_memory(octets: int) -> mmap.mmap:
     """Map fresh zeroed memory of this process alone.
 
     Raises:

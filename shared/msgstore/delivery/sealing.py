@@ -11,8 +11,8 @@ from typing import Final, Literal
 
 from msgstore.auth.directory import Directory
 from msgstore.auth.keys import NO_KEY, KnownKey, UserKeys
-from msgstore.crypto import PublicKey, seal_into
-from msgstore.delivery.holding import HeldMessage, MemoryBudget, private_memory
+from msgstore.crypto import PublicKey, seal
+from msgstore.delivery.holding import HeldMessage, MemoryBudget
 from msgstore.model.address import MailboxId
 from msgstore.model.envelope import SEAL_OVERHEAD_OCTETS, Recipient
 from msgstore.model.errors import MsgstoreError
@@ -153,10 +153,11 @@ def _staged_for(store: MessageStore, held: HeldMessage, key: bytes | None) -> Ge
         return
     octets = held.octets + SEAL_OVERHEAD_OCTETS
     with store.stage(expected_octets=octets, sealed=True) as staged:
-        with private_memory(octets) as memory, memoryview(memory) as blob:
-            with blob[SEAL_OVERHEAD_OCTETS:] as message:
-                held.copy_into(message)
-                seal_into(blob, message, PublicKey(key))
+        # From where the message is held into common memory: what is there now is sealed.
+        with held.view() as message:
+            blob = seal(message, PublicKey(key))
+        with memoryview(blob) as whole:
             for start in range(0, octets, _PIECE_OCTETS):
-                staged.write(blob[start : start + _PIECE_OCTETS])
+                staged.write(whole[start : start + _PIECE_OCTETS])
+        del blob
         yield staged
