@@ -368,3 +368,11 @@ def test_no_verb_prints_a_secret(trial: Trial) -> None:
     assert PASSWORD.decode() not in text
     assert bytes(range(1, 33)).hex() not in text
     assert "AQIDBAUGBwgJ" not in text
+
+
+def test_the_policy_of_one_user_is_set_and_taken_back(trial: Trial) -> None:
+    told = [trial.json("key", "policy", ALICE, policy)["policy"] for policy in ("required", "off")]
+    own = shown(trial)["policy"]
+    trial.json("key", "policy", ALICE, "default")
+
+    assert (told, own, shown(trial)["policy"]) == (["required", "off"], "off", "opportunistic")

@@ -9,7 +9,7 @@ import pytest
 from msgstore.auth.domains import Domains
 from msgstore.config.loader import settings_from
 from msgstore.crypto import PublicKey
-from msgstore.model.errors import AuthError, KeyNotFound, KeyUnreadable
+from msgstore.model.errors import AuthError, DirectoryUnavailable, KeyNotFound, KeyUnreadable
 from msgstore.model.keys import KeyAlgorithmUnknown, KeyMalformed
 from msgstore.model.user import User
 from tests.auth.key_room import KeyRoom
@@ -205,3 +205,24 @@ def test_the_nearest_policy_counts(
     found = Domains(settings_from({"data_dir": str(tmp_path), **settings})).policy("example.com")
 
     assert (found.encryption, found.gives_keys) == (policy, gives_keys)
+
+
+def test_the_own_policy_of_a_user_is_stronger_than_the_domains_and_seen_at_once(room: KeyRoom) -> None:
+    answers = [room.directory.encryption_of(room.account().user)]
+    for policy in (None, "required", "off", None):
+        room.directory.set_encryption(room.account(), policy)
+        answers.append(room.directory.encryption_of(room.account().user))
+    (room.domain / "encryption").write_text("# by hand\nalice:of\nalice:required\nbob:off\n")
+    answers.append(room.directory.encryption_of(room.account().user))
+
+    assert answers == ["opportunistic", "opportunistic", "required", "off", "opportunistic", "required"]
+    assert room.directory.encryption_of(room.account("bob").user) == "off"
+    room.directory.set_encryption(room.account("bob"), None)
+    assert (room.domain / "encryption").read_text() == "# by hand\nalice:of\nalice:required\n"
+
+
+def test_a_file_of_policies_that_cannot_be_read_is_never_the_domains_policy(room: KeyRoom) -> None:
+    (room.domain / "encryption").symlink_to("/etc/hostname")
+
+    with pytest.raises(DirectoryUnavailable):
+        room.account()

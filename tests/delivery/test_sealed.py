@@ -304,3 +304,15 @@ def test_a_held_message_is_given_back_as_it_was_written_and_then_gone() -> None:
     budget.take(10_000_000)
     with pytest.raises(Overloaded):
         budget.take(1)
+
+
+def test_a_user_with_a_policy_of_the_own_is_subject_to_it(open_room: Callable[..., Room]) -> None:
+    room = open_room()
+    (room.place / "example.com" / "encryption").write_text("alice:off\ncarol:required\n")
+
+    room.deliver("alice", "bob")
+
+    assert MESSAGE in room.stored("alice")[0]
+    assert not any(SECRET_LINE in blob for blob in room.stored("bob"))
+    with pytest.raises(KeyRequired):
+        room.envelope("carol")

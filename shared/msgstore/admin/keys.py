@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import rich_click as click
 
@@ -68,7 +68,7 @@ def show(console: Console, address: str) -> None:
     recovery = Keyring.parse(wrapped.content).recovery_slots if wrapped and wrapped.form == "keyring" else ()
     facts: dict[str, Value] = {
         "mailbox": str(account.user.mailbox),
-        "policy": console.directory.policy(account.user.mailbox.domain).encryption,
+        "policy": account.user.encryption or console.directory.policy(account.user.mailbox.domain).encryption,
         "key_id": None if public is None else public.key_id,
         "public_key": None if public is None else public.octets.hex(),
         "form": None if wrapped is None else wrapped.form,
@@ -76,6 +76,17 @@ def show(console: Console, address: str) -> None:
         "recovery": " ".join(recovery) or None,
     }
     console.table([facts], tuple(facts))
+
+
+@key.command("policy")
+@ADDRESS
+@click.argument("policy", type=click.Choice(["off", "opportunistic", "required", "default"]))
+@pass_console
+def set_policy(console: Console, address: str, policy: Literal["off", "opportunistic", "required", "default"]) -> None:
+    """Say whether mail for one user is sealed; default is what the domain says."""
+    account = find_account(console, address)
+    console.directory.set_encryption(account, None if policy == "default" else policy)
+    console.done(f"mail for {account.user.mailbox}: {policy}", mailbox=str(account.user.mailbox), policy=policy)
 
 
 @key.command("list")

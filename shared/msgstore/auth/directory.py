@@ -17,11 +17,12 @@ from typing import Final, Literal
 from msgstore.auth.domains import DomainPolicy, Domains
 from msgstore.auth.files import are_same, open_directory
 from msgstore.auth.passwd import PasswdEntry, PasswdFile
+from msgstore.auth.policies import PolicyLines
 from msgstore.auth.quotas import QuotaLine, QuotaLines
 from msgstore.config.schema import Settings
 from msgstore.model.address import Address, MailboxId, fold_domain, parse_address, split_detail
 from msgstore.model.errors import DirectoryUnavailable, DomainNotHosted, InvalidAddress, MailboxDisabled, UserNotFound
-from msgstore.model.user import Quota, User
+from msgstore.model.user import EncryptionPolicy, Quota, User
 
 __all__ = ["Account", "Directory"]
 
@@ -42,6 +43,18 @@ class Account:
     """What the files held: other objects as soon as one of them is read again."""
 
 
+class _Lines:
+    """What single users of one domain have of their own."""
+
+    def __init__(self) -> None:
+        self.quotas: Final = QuotaLines()
+        self.policies: Final = PolicyLines()
+
+    def refresh(self, directory: int) -> None:
+        self.quotas.refresh(directory)
+        self.policies.refresh(directory)
+
+
 class Directory:
     """Domains and users of this host; safe in every thread."""
 
@@ -52,7 +65,7 @@ class Directory:
         self._separator = settings.auth.detail_separator
         self._guard = threading.Lock()
         self._files: dict[str, PasswdFile] = {}
-        self._quotas: dict[str, QuotaLines] = {}
+        self._lines: dict[str, _Lines] = {}
         self._recent: OrderedDict[Address, tuple[float, Account, str | None]] = OrderedDict()
         """When each was asked, and where the domain's own files alone gave the answer, that domain."""
 
@@ -143,8 +156,8 @@ class Directory:
         try:
             with self.editing(domain) as (file, directory):
                 file.refresh(directory)
-                quotas = self._quota_lines(domain, directory)
-                return tuple(self._user(entry, domain, quotas) for entry in file.entries())
+                lines = self._lines_of(domain, directory)
+                return tuple(self._user(entry, domain, lines) for entry in file.entries())
         except DirectoryUnavailable as error:
             if isinstance(error.__cause__, FileNotFoundError):
                 return ()
@@ -213,14 +226,14 @@ class Directory:
         try:
             with self.editing(domain) as (file, directory):
                 file.refresh(directory)
-                quotas = self._quota_lines(domain, directory)
-                said_by = (file.content, quotas.content)
+                lines = self._lines_of(domain, directory)
+                said_by = (file.content, lines.quotas.content, lines.policies.content)
                 # A user may have the separator in the name itself; such a name is no detail.
                 entry = file.find(local_part)
                 if entry is not None:
-                    return Account(user=self._user(entry, domain, quotas), entry=entry, detail=None, said_by=said_by)
+                    return Account(user=self._user(entry, domain, lines), entry=entry, detail=None, said_by=said_by)
                 entry = file.find(base) if base and detail is not None else None
-                user = None if entry is None else self._user(entry, domain, quotas)
+                user = None if entry is None else self._user(entry, domain, lines)
         except DirectoryUnavailable as error:
             # A domain that the settings name needs no directory until it has a user.
             if isinstance(error.__cause__, FileNotFoundError):
@@ -238,17 +251,41 @@ class Directory:
         """
         domain = account.user.mailbox.domain
         with self.editing(domain) as (_, directory):
-            self._quota_lines(domain, directory).put(directory, account.entry.user, line)
+            self._lines_of(domain, directory).quotas.put(directory, account.entry.user, line)
         self.forget()
 
-    def _quota_lines(self, domain: str, directory: int) -> QuotaLines:
+    def set_encryption(self, account: Account, policy: EncryptionPolicy | None) -> None:
+        """Give an account a policy of its own, durably; None takes it back.
+
+        Raises:
+            DirectoryUnavailable: the file cannot be read or written.
+        """
+        domain = account.user.mailbox.domain
+        with self.editing(domain) as (_, directory):
+            self._lines_of(domain, directory).policies.put(directory, account.entry.user, policy)
+        self.forget()
+
+    def encryption_of(self, user: User) -> EncryptionPolicy:
+        """Say whether mail of a user is sealed, as the domain was looked at last.
+
+        Raises:
+            DirectoryUnavailable: it has to be looked at and cannot be.
+        """
+        return user.encryption or self.remembered_policy(user.mailbox.domain, fresh=False).encryption
+
+    def known_encryption_of(self, user: User) -> EncryptionPolicy | None:
+        """Give what :meth:`encryption_of` would without a look at the disk; None where it has to look."""
+        policy = self.known_policy(user.mailbox.domain)
+        return None if policy is None else user.encryption or policy.encryption
+
+    def _lines_of(self, domain: str, directory: int) -> _Lines:
         with self._guard:
-            lines = self._quotas.setdefault(domain, QuotaLines())
+            lines = self._lines.setdefault(domain, _Lines())
         lines.refresh(directory)
         return lines
 
-    def _user(self, entry: PasswdEntry, domain: str, quotas: QuotaLines) -> User:
-        own, above, defaults = quotas.find(entry.user), self._settings.domains.get(domain), self._settings.quota
+    def _user(self, entry: PasswdEntry, domain: str, lines: _Lines) -> User:
+        own, above, defaults = lines.quotas.find(entry.user), self._settings.domains.get(domain), self._settings.quota
         octets, messages = defaults.octets, defaults.messages
         if above is not None:
             octets = octets if above.quota_octets is None else above.quota_octets
@@ -257,7 +294,7 @@ class Directory:
             octets = octets if own.octets is None else own.octets
             messages = messages if own.messages is None else own.messages
         quota = Quota(octets=octets or None, messages=messages or None, is_final=defaults.over == "permanent")
-        return dataclasses.replace(_user(entry, domain), quota=quota)
+        return dataclasses.replace(_user(entry, domain), quota=quota, encryption=lines.policies.find(entry.user))
 
 
 def _user(entry: PasswdEntry, domain: str) -> User:

@@ -16,9 +16,10 @@ from typing import Final, TypeVar, cast
 
 from msgstore.auth.files import FileStamp, open_directory, read_small, stamp_of
 from msgstore.auth.forwards import ForwardTables, split_targets
-from msgstore.config.schema import EncryptionPolicy, Settings
+from msgstore.config.schema import Settings
 from msgstore.model.address import MailboxId, fold_domain, fold_local_part, parse_address
 from msgstore.model.errors import DirectoryUnavailable, InvalidAddress
+from msgstore.model.user import EncryptionPolicy
 
 __all__ = ["DomainPolicy", "Domains", "is_domain_name"]
 

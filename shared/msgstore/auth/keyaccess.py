@@ -49,8 +49,7 @@ class KeyAccess:
         public = self._keys.public_key(user)
         if public is None:
             return KeyStanding(None, is_sealed_for=False)
-        policy = self._directory.remembered_policy(user.mailbox.domain, fresh=False).encryption
-        return KeyStanding(public, is_sealed_for=policy != "off")
+        return KeyStanding(public, is_sealed_for=self._directory.encryption_of(user) != "off")
 
     def find(self, address: Address) -> PublicKey | None:
         """Give the key of the user of an address; None where there is no such user, or the user has none.

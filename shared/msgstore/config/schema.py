@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from msgstore.config.sieving import SieveSettings
+from msgstore.model.user import EncryptionPolicy
 
 __all__ = [
     "AccessSettings",
     "AuthSettings",
     "DomainSettings",
-    "EncryptionPolicy",
     "EncryptionSettings",
     "LmtpSettings",
     "LogSettings",
@@ -27,9 +27,6 @@ __all__ = [
     "SieveSettings",
     "StoreSettings",
 ]
-
-EncryptionPolicy = Literal["off", "opportunistic", "required"]
-"""Whether mail is sealed for its recipients: never, where they have a key, or always."""
 
 RoleName = Literal["pop3", "imap", "smtp", "admin"]
 """What a peer of the access socket may do."""

@@ -44,7 +44,7 @@ class SealKeys:
             KeyUnreadable, KeyMalformed: there is one, or may be, and it cannot be used.
             DirectoryUnavailable: the policy of the domain cannot be read.
         """
-        policy = self._directory.remembered_policy(user.mailbox.domain, fresh=False).encryption
+        policy = self._directory.encryption_of(user)
         if policy == "off":
             return NO_KEY
         key = self._keys.public_key(user)
@@ -54,13 +54,13 @@ class SealKeys:
 
     def recall(self, user: User) -> KnownKey | None:
         """Give the answer of :meth:`find` from memory; None where the disk has to be asked, or mail is refused."""
-        policy = self._directory.known_policy(user.mailbox.domain)
+        policy = self._directory.known_encryption_of(user)
         if policy is None:
             return None
-        if policy.encryption == "off":
+        if policy == "off":
             return NO_KEY
         known = self._keys.recall(user)
-        is_refused = known is not None and known.public is None and policy.encryption == "required"
+        is_refused = known is not None and known.public is None and policy == "required"
         return None if is_refused else known
 
 

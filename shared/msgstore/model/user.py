@@ -1,11 +1,14 @@
 """Users: who somebody is after authentication."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from msgstore.model.address import MailboxId
 
-__all__ = ["NO_QUOTA", "Quota", "User"]
+__all__ = ["NO_QUOTA", "EncryptionPolicy", "Quota", "User"]
+
+EncryptionPolicy = Literal["off", "opportunistic", "required"]
+"""Whether mail is sealed: never, where there is a key, or else it is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,4 +40,7 @@ class User:
     mailbox: MailboxId
     enabled: bool = True
     quota: Quota = NO_QUOTA
+    encryption: EncryptionPolicy | None = None
+    """The user's own policy; None leaves what the domain says."""
+
     max_sends_per_hour: int | None = None
