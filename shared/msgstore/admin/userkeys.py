@@ -6,12 +6,12 @@ import rich_click as click
 
 from msgstore.admin.console import Console
 from msgstore.auth.directory import Account
+from msgstore.auth.keyaccess import rewrap
 from msgstore.auth.keychange import open_keys
 from msgstore.auth.keys import WrappedKey
 from msgstore.crypto import OpenKeys, PublicKey, SecretKey
-from msgstore.crypto.keyfile import wrap_again
 from msgstore.crypto.keyring import OpenKeyring
-from msgstore.crypto.password import hash_password, verify_password
+from msgstore.crypto.password import verify_password
 from msgstore.model.errors import KeyNotFound
 from msgstore.model.keys import WrongPassword
 from msgstore.model.user import User
@@ -119,8 +119,5 @@ def wrap_for_new_password(
     if verify_password(account.entry.stored_hash, old):
         # Keys that were left behind by a bare change of the hash open with an older password, which is taken too.
         wrapped = console.key_changes.settle(account, old)
-    with open_keys(wrapped, old) as opened:
-        content = wrap_again(opened, new, console.profile)
-    stored = hash_password(new, console.profile)
-    if not console.key_changes.change_password(account, stored, old=wrapped, content=content):
+    if not rewrap(console.key_changes, account, wrapped, old=old, new=new, profile=console.profile):
         raise click.ClickException("somebody else changed the password or the keys meanwhile; try again")

@@ -14,7 +14,7 @@ from msgstore.model.errors import AuthError, DirectoryUnavailable, DomainNotHost
 from msgstore.model.user import User
 from msgstore.telemetry.log import logger
 
-__all__ = ["KeyAccess", "KeyStanding", "wrap_for_new_password"]
+__all__ = ["KeyAccess", "KeyStanding", "rewrap"]
 
 log = logger(__name__)
 
@@ -107,7 +107,7 @@ class KeyAccess:
                 done = file.replace_hash(domain, account.entry, stored)
             self._directory.forget()
         else:
-            done = wrap_for_new_password(self._changes, account, wrapped, old=old, new=new, profile=self._profile)
+            done = rewrap(self._changes, account, wrapped, old=old, new=new, profile=self._profile)
         if not done:
             raise DirectoryUnavailable(f"the password or the keys of {user.username} were changed meanwhile")
 
@@ -116,7 +116,7 @@ class KeyAccess:
         return self._directory.find(Address(local_part=local_part, domain=domain))
 
 
-def wrap_for_new_password(
+def rewrap(
     changes: KeyChanges,
     account: Account,
     wrapped: WrappedKey,
