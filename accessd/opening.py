@@ -1,26 +1,24 @@
 """Sealed messages read here, for a session that gave its keys: in memory, a few at a time, wiped when they are done."""
 
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from msgstore.crypto import SecretKey, open_sealed
 from msgstore.crypto.sodium import wipe
-from msgstore.model.interfaces import Body, BodyFacts
+from msgstore.model.interfaces import Body
 from msgstore.model.keys import SealError
+from msgstore.store.body import OctetsBody
 
-__all__ = ["OpenedMail", "opened_mail"]
+__all__ = ["opened_mail"]
 
 _AT_ONCE: Final = threading.BoundedSemaphore(2)
 """Each holds a message twice, sealed and opened; threads wait here rather than fill the memory."""
 
-_CHUNK_OCTETS: Final = 64 * 1024
-
 
 @contextmanager
-def opened_mail(body: Body, keys: Sequence[SecretKey]) -> Generator["OpenedMail | None"]:
+def opened_mail(body: Body, keys: Sequence[SecretKey]) -> Generator[OctetsBody | None]:
     """Open a sealed message for the time of the block; None where none of the keys opens it: it is damaged or foreign.
 
     Raises:
@@ -34,44 +32,6 @@ def opened_mail(body: Body, keys: Sequence[SecretKey]) -> Generator["OpenedMail 
             yield None
             return
         try:
-            yield OpenedMail(text)
+            yield OctetsBody(text)
         finally:
             wipe(text)
-
-
-class OpenedMail:
-    """A message in memory, read as any other."""
-
-    facts: BodyFacts | None = None
-
-    def __init__(self, text: bytearray) -> None:
-        self._text = text
-
-    @property
-    def stored_octets(self) -> int:
-        """Octets of the message."""
-        return len(self._text)
-
-    def read(self, offset: int, octets: int) -> bytes:
-        """Give a range."""
-        return bytes(self._text[offset : offset + octets])
-
-    def chunks(self) -> Iterator[bytes]:
-        """Give all of it in pieces."""
-        for offset in range(0, len(self._text), _CHUNK_OCTETS):
-            yield self.read(offset, _CHUNK_OCTETS)
-
-    def fileno(self) -> int | None:
-        """There is no file."""
-        return None
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return

@@ -77,7 +77,8 @@ class FileBody:
 class OctetsBody:
     """A message held in memory."""
 
-    def __init__(self, octets: bytes, facts: BodyFacts | None = None) -> None:
+    def __init__(self, octets: bytes | bytearray, facts: BodyFacts | None = None) -> None:
+        """Octets that can change stay the caller's, who wipes them when the body is not used any more."""
         self.facts = facts
         self._octets = octets
 
@@ -88,12 +89,12 @@ class OctetsBody:
 
     def read(self, offset: int, octets: int) -> bytes:
         """Give at most ``octets`` octets from ``offset``; short only at the end."""
-        return self._octets[offset : offset + max(octets, 0)]
+        return bytes(self._octets[offset : offset + max(octets, 0)])
 
     def chunks(self) -> Iterator[bytes]:
         """Give the whole message in pieces of at most 64 KiB."""
         for offset in range(0, len(self._octets), CHUNK_OCTETS):
-            yield self._octets[offset : offset + CHUNK_OCTETS]
+            yield bytes(self._octets[offset : offset + CHUNK_OCTETS])
 
     def fileno(self) -> int | None:
         """Nothing: there is no file."""
