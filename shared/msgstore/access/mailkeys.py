@@ -11,17 +11,19 @@ from msgstore.access.codes import AccessError
 from msgstore.access.heads import head_of
 from msgstore.access.keyshapes import WrappedKeyResult
 from msgstore.access.mailshapes import HeadersResult, RetrieveResult
+from msgstore.access.shapes import LoginResult
 from msgstore.crypto import ALGORITHM, PublicKey, SecretKey, open_key_file, open_sealed, seal
 from msgstore.crypto.sodium import Buffer, wipe
+from msgstore.model.errors import MsgstoreError
 from msgstore.model.keys import WrongPassword
 
 __all__ = [
     "SEALED_HERE",
+    "Keyed",
     "MailKeys",
     "as_damaged",
     "as_opened",
     "headers_of",
-    "is_key_trouble",
     "sealed_for",
 ]
 
@@ -100,9 +102,50 @@ def _opened(files: Iterable[bytes], password: bytearray) -> MailKeys:
     raise trouble or WrongPassword("there is no key file")
 
 
-def is_key_trouble(error: AccessError) -> bool:
-    """Whether an error is about keys alone, so that all other mail can be read."""
-    return error.code.startswith("KEY_")
+class Keyed:
+    """What a session of either client knows of its user's keys."""
+
+    def __init__(self, opened: LoginResult) -> None:
+        self.opened = opened
+        """What the login gave."""
+
+        self._opens_mail = False
+        self._keys: MailKeys | None = None
+        self._key_trouble: AccessError | None = None
+        self._is_over = False
+
+    def forget_keys(self) -> None:
+        """Wipe the keys; sealed messages cannot be opened any more.  Harmless to repeat."""
+        self._is_over = True
+        if self._keys is not None:
+            self._keys.wipe()
+
+    def _take_keys(self, keys: MailKeys) -> None:
+        """Keep keys; those that come after the end of the session are wiped at once."""
+        self._keys = keys
+        if self._is_over:
+            keys.wipe()
+
+    def _note_trouble(self, error: MsgstoreError) -> None:
+        """Keep trouble with the keys for a message that needs them: all other mail can be read.
+
+        Raises:
+            AccessError: it was about something else.
+        """
+        trouble = error if isinstance(error, AccessError) else AccessError(error.rpc_code, str(error))
+        if not trouble.code.startswith("KEY_"):
+            raise trouble
+        self._key_trouble = trouble
+
+    def _require_keys(self) -> MailKeys:
+        if self._keys is None:
+            raise self._key_trouble or AccessError("KEY_NOT_FOUND", "the user has no key")
+        return self._keys
+
+    @property
+    def _seals_to(self) -> bytes | None:
+        """The key to which the session seals what it appends; None where it does not."""
+        return self.opened.public_key if self._opens_mail and self.opened.sealing else None
 
 
 def as_opened(sealed: RetrieveResult, text: bytearray) -> RetrieveResult:

@@ -10,11 +10,11 @@ from msgstore.access.codes import AccessError
 from msgstore.access.entries import Method
 from msgstore.access.mailkeys import (
     SEALED_HERE,
+    Keyed,
     MailKeys,
     as_damaged,
     as_opened,
     headers_of,
-    is_key_trouble,
     sealed_for,
 )
 from msgstore.access.mailshapes import FetchResult, HeadersResult, UidItem
@@ -45,7 +45,7 @@ class Retriever(Protocol):
         ...
 
 
-class Reading(ABC):
+class Reading(Keyed, ABC):
     """The part of a session that reads messages.
 
     Where its user has keys, sealed messages are opened here, with the password of the login, and come as if they had
@@ -54,13 +54,8 @@ class Reading(ABC):
     """
 
     def __init__(self, client: Retriever, opened: LoginResult) -> None:
+        super().__init__(opened)
         self._retriever = client
-        self.opened = opened
-        """What the login gave."""
-
-        self._opens_mail = False
-        self._keys: MailKeys | None = None
-        self._key_trouble: AccessError | None = None
 
     @abstractmethod
     def _in(self, folder: str | None) -> dict[str, object]:
@@ -74,20 +69,10 @@ class Reading(ABC):
         """
         self._opens_mail = True
         try:
-            self._keys = MailKeys.opened(
-                self._retriever.ask(entries.KEY_WRAPPED, session=self.opened.session), password
-            )
-        except KeyUnusable as error:
-            self._key_trouble = AccessError("KEY_UNUSABLE", str(error))
-        except AccessError as error:
-            if not is_key_trouble(error):
-                raise
-            self._key_trouble = error
-
-    def forget_keys(self) -> None:
-        """Wipe the keys; sealed messages cannot be opened any more.  Harmless to repeat."""
-        if self._keys is not None:
-            self._keys.wipe()
+            found = self._retriever.ask(entries.KEY_WRAPPED, session=self.opened.session)
+            self._take_keys(MailKeys.opened(found, password))
+        except (AccessError, KeyUnusable) as error:
+            self._note_trouble(error)
 
     def give_keys(self) -> None:
         """Let the server read sealed mail for this session, for searches; feature ``open-keys``.
@@ -164,15 +149,10 @@ class Reading(ABC):
 
     def _to_append(self, message: MessageSource) -> tuple[MessageSource, dict[str, object] | None]:
         """Seal what goes into the mailbox, where mail for its user is to be sealed."""
-        public = self.opened.public_key
-        if not self._opens_mail or not self.opened.sealing or public is None:
+        public = self._seals_to
+        if public is None:
             return message, None
         return sealed_for(public, message), SEALED_HERE
-
-    def _require_keys(self) -> MailKeys:
-        if self._keys is None:
-            raise self._key_trouble or AccessError("KEY_NOT_FOUND", "the user has no key")
-        return self._keys
 
 
 def _text_of(body: Body, keys: MailKeys) -> bytearray:
