@@ -40,6 +40,16 @@ class CallersDisk(Disk):
         with _as_caller():
             return super().stat(directory_fd, name)
 
+    def read_link(self, directory_fd: int, name: str) -> str:
+        """Give what a symbolic link holds."""
+        with _as_caller():
+            return super().read_link(directory_fd, name)
+
+    def replace_link(self, directory_fd: int, name: str, target: str) -> None:
+        """Put a symbolic link in the place of a name."""
+        with _as_caller():
+            super().replace_link(directory_fd, name, target)
+
     def create_named(self, directory_fd: int, name: str) -> int:
         """Open a new file for reading and writing."""
         with _as_caller():

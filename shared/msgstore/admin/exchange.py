@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from types import TracebackType
 from typing import Final, Protocol, Self
 
@@ -12,10 +13,12 @@ from click import progressbar
 
 from msgstore.admin.callers_disk import CallersDisk
 from msgstore.admin.console import Console, Row, pass_console
+from msgstore.admin.script_exchange import NO_SCRIPTS, SCRIPTS_FROM, import_scripts, rows_of, scripts_target
 from msgstore.exchange.maildir_source import Flavour, MaildirSource
 from msgstore.exchange.maildir_target import write_maildir
 from msgstore.exchange.mbox_source import MboxSource
 from msgstore.exchange.mbox_target import write_mbox
+from msgstore.exchange.script_target import ScriptsTarget
 from msgstore.exchange.taking import Taking
 from msgstore.exchange.target import FolderWritten
 from msgstore.exchange.values import PassedOver, Progress, Source
@@ -96,6 +99,7 @@ def _take(
     open_source: Callable[[], Source],
     address: str,
     *,
+    tree: str | None = None,
     folders: tuple[str, ...],
     dry_run: bool,
     merge: bool,
@@ -115,18 +119,31 @@ def _take(
             }
             for one in taking.run()
         ]
-        failures = taking.failures.found
-    return _show(console, rows, ("folder", "put", "present", "failed", "uids"), failures, dry_run=dry_run)
+        left = taking.failures
+        scripts = import_scripts(
+            console, store, mailbox, tree=tree, is_whole=not wanted, dry_run=dry_run, failures=left
+        )
+    columns = ("folder", "put", "present", "failed", "uids")
+    return _show(console, rows, columns, left.found, scripts=scripts, dry_run=dry_run)
 
 
 def _show(
-    console: Console, rows: list[Row], columns: tuple[str, ...], failures: list[PassedOver], *, dry_run: bool
+    console: Console,
+    rows: list[Row],
+    columns: tuple[str, ...],
+    failures: list[PassedOver],
+    *,
+    scripts: list[Row],
+    dry_run: bool,
 ) -> int:
     passed: list[Row] = [{"place": one.place, "reason": one.reason} for one in failures]
     if console.as_json:
-        console.result({"dry_run": dry_run, "folders": rows, "passed_over": passed})
+        console.result({"dry_run": dry_run, "folders": rows, "scripts": scripts, "passed_over": passed})
     else:
         console.table(rows, columns)
+        if scripts:
+            console.done("")
+            console.table(scripts, ("script", "outcome", "active"))
         for one in failures:
             console.note(f"passed over: {one.place}: {one.reason}")
         if dry_run:
@@ -141,6 +158,8 @@ def _register(flavour: Flavour, sentence: str) -> None:
     @FOLDERS
     @DRY_RUN
     @MERGE
+    @SCRIPTS_FROM
+    @NO_SCRIPTS
     @pass_console
     def take(
         console: Console, source: str, address: str, *, folders: tuple[str, ...], dry_run: bool, merge: bool
@@ -150,6 +169,7 @@ def _register(flavour: Flavour, sentence: str) -> None:
             console,
             lambda: MaildirSource(CallersDisk(), place, flavour=flavour),
             address,
+            tree=place,
             folders=folders,
             dry_run=dry_run,
             merge=merge,
@@ -167,6 +187,8 @@ _register("courier", "Take over a Maildir++ tree of Courier.")
 @FOLDERS
 @DRY_RUN
 @MERGE
+@SCRIPTS_FROM
+@NO_SCRIPTS
 @pass_console
 def take_mbox(
     console: Console, source: str, address: str, *, folders: tuple[str, ...], dry_run: bool, merge: bool
@@ -188,10 +210,13 @@ def take_mbox(
 @TARGET
 @FOLDERS
 @DRY_RUN
+@NO_SCRIPTS
 @pass_console
-def write_out_maildir(console: Console, address: str, target: str, *, folders: tuple[str, ...], dry_run: bool) -> None:
-    """Write a Maildir++ tree that Dovecot opens with the same UIDs."""
-    _write(console, write_maildir, address, target, folders=folders, dry_run=dry_run)
+def write_out_maildir(console: Console, address: str, target: str, *, folders: tuple[str, ...], dry_run: bool) -> int:
+    """Write a Maildir++ tree that Dovecot opens with the same UIDs, and the user's scripts beside it."""
+    scripts = scripts_target(is_whole=not folders)
+    writer = partial(write_maildir, scripts=scripts)
+    return _write(console, writer, address, target, folders=folders, dry_run=dry_run, scripts=scripts)
 
 
 @export.command("mbox")
@@ -219,8 +244,15 @@ class _Writer(Protocol):
 
 
 def _write(
-    console: Console, writer: _Writer, address: str, target: str, *, folders: tuple[str, ...], dry_run: bool
-) -> None:
+    console: Console,
+    writer: _Writer,
+    address: str,
+    target: str,
+    *,
+    folders: tuple[str, ...],
+    dry_run: bool,
+    scripts: ScriptsTarget | None = None,
+) -> int:
     place = os.path.abspath(target)  # noqa: PTH100 (as text for the disk)
     with _mailbox(console, address) as (store, mailbox), Bar(console) as bar:
         if not store.mailbox_exists(mailbox):
@@ -235,7 +267,9 @@ def _write(
             }
             for one in written
         ]
-    _show(console, rows, ("folder", "written", "present"), [], dry_run=dry_run)
+    left = [] if scripts is None else scripts.failures.found
+    told = [] if scripts is None else rows_of(scripts)
+    return _show(console, rows, ("folder", "written", "present"), left, scripts=told, dry_run=dry_run)
 
 
 commands: Final = (import_, export)

@@ -2,7 +2,8 @@
 
 ``values`` says what a source is; ``maildir_source`` (with the pure ``dovecot_lists`` and ``courier_lists``) and
 ``mbox_source`` (with the pure ``mbox_lines``) are sources.  ``taking`` puts a source into a MessageStore,
-``maildir_target`` and ``mbox_target`` write a mailbox of a MessageStore out.
+``maildir_target`` and ``mbox_target`` write a mailbox of a MessageStore out.  ``script_source`` and
+``script_target`` are the same for the scripts beside the mail.
 
 Nothing a source holds is trusted: directories are walked by descriptor, symbolic links are never followed, and what
 cannot be read is reported by name and passed over.  Everything here may be stopped at any moment and run again: it goes

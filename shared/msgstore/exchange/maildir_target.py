@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgstore.exchange.script_target import ScriptsTarget
 from msgstore.exchange.target import (
     FolderWritten,
     TargetDirectory,
@@ -60,8 +61,11 @@ def write_maildir(
     progress: Progress,
     wanted: frozenset[FolderName] = frozenset(),
     dry_run: bool = False,
+    scripts: ScriptsTarget | None = None,
 ) -> Iterator[FolderWritten]:
     """Write folders out, each answer when it is done; ``target`` is a disk and a path on it.
+
+    With ``scripts`` the user's scripts follow the last folder.
 
     Raises:
         FileExistsError: there is something else.
@@ -70,6 +74,8 @@ def write_maildir(
     infos = chosen_folders(store, mailbox, wanted)
     if dry_run:
         yield from foreseen(store, mailbox, infos)
+        if scripts is not None:
+            scripts.write(store.scripts(mailbox), None)
         return
     disk, path = target
     with closing(TargetDirectory(disk, path, kind="maildir", mailbox=mailbox)) as directory:
@@ -88,6 +94,8 @@ def write_maildir(
         disk.replace(directory.fd, "subscriptions", subscribed)
         facts = json.dumps({"special_use": special_uses(infos)}, ensure_ascii=False, indent=1)
         disk.replace(directory.fd, "msgstore.json", f"{facts}\n".encode())
+        if scripts is not None:
+            scripts.write(store.scripts(mailbox), (disk, directory.fd))
         # Whatever is made here one day has to lie above all of them.
         disk.replace(directory.fd, f"dovecot-uidvalidity.{highest:08x}", b"")
         disk.replace(directory.fd, "dovecot-uidvalidity", f"{highest:08x}".encode())
