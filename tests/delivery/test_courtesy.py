@@ -60,6 +60,8 @@ def test_some_senders_are_never_answered(reverse_path: str | None, why: str | No
         (b"Auto-Submitted: No", None),
         (b"Auto-Submitted: no (a person)", None),
         (b"Auto-Submitted: no; x=y", None),
+        (b"Auto-Submitted: (really (a) person) no", None),
+        (b"Auto-Submitted: (no) auto-replied", "Auto-Submitted"),
         (b"Precedence: bulk", "Precedence"),
         (b"Precedence: LIST", "Precedence"),
         (b"Precedence: junk (x)", "Precedence"),

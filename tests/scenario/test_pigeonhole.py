@@ -81,7 +81,8 @@ DIFFERENCES = (
         ),
         "RFC 5228 §2.7.4: if an address is not syntactically valid, then it will not be matched by tests specifying"
         ' ":localpart" or ":domain"; RFC 5231 §4.2: group names are ignored, mailboxes are counted.'
-        " That A@B.example <c@d.example> is c@d.example is our own kindness: the phrase should stand in quotes",
+        " Of A@B.example <c@d.example>, a phrase that should stand in quotes, we take the address in angle brackets,"
+        " as readers of mail do and answers go; Pigeonhole takes the other",
     ),
     Difference(
         "the empty string is no number",

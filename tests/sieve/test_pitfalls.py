@@ -271,6 +271,8 @@ def test_11_headers_are_read_as_they_are_meant(mail: bytes, test: str) -> None:
         ("a . b @ c . d", 'address :all "from" "a.b@c.d"'),
         ("a@[127.0.0.1]", 'address :domain "from" "[127.0.0.1]"'),
         ("a@b <c@d> e", 'address "from" "c@d"'),
+        ("A@B.example <c@d.example>", 'address :localpart "from" "c"'),
+        ("A@B.example <c@d.example>", 'not address :contains "from" "B.example"'),
         ("(" * 3000 + "a@b", 'not address "from" "a@b"'),
     ],
 )

@@ -12,6 +12,7 @@ from msgstore.sieve import (
     Owner,
     Redirect,
     ScriptIsBroken,
+    Vacate,
     evaluate,
 )
 from tests.sieve.room import ENGINE, ENVELOPE, MAIL, House, context_for, decided, errors, holds, run
@@ -73,6 +74,13 @@ def test_23_programs_and_lists_get_no_reply(field: str) -> None:
 
     assert [type(action) for action in verdict.actions] == [Keep]
     assert verdict.notes
+
+
+@pytest.mark.parametrize("value", ["no", "No", "no (by hand)", "(by hand) no", "no; x=y", ""])
+def test_23_a_message_that_says_it_is_not_automatic_is_answered(value: str) -> None:
+    verdict = run('require "vacation"; vacation "away";', f"Auto-Submitted: {value}\r\n".encode() + MAIL)
+
+    assert [type(action) for action in verdict.actions] == [Vacate, Keep]
 
 
 @pytest.mark.parametrize(

@@ -236,7 +236,9 @@ def test_rfc5436_2_nobody_is_told_twice_or_in_a_loop() -> None:
 
     assert [action.recipients for action in notify(twice)] == [("a@b.example",), ("c@b.example",)]
     assert notify('notify "mailto:a@b.example";', with_field("Auto-Submitted: auto-notified")) == []
+    assert notify('notify "mailto:a@b.example";', with_field("Auto-Submitted: (x) auto-replied")) == []
     assert notify('notify "mailto:a@b.example";', with_field("Auto-Submitted: no")) != []
+    assert notify('notify "mailto:a@b.example";', with_field("Auto-Submitted: no (by hand)")) != []
     injected = notify('notify :message "a\r\nBcc: x@y" "mailto:a@b.example?subject=x%0D%0ABcc:y@z&X-A=1%0D%0AX-B:2";')[
         0
     ]

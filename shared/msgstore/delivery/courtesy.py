@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from email.utils import getaddresses
 from typing import Final
 
+from msgstore.mime.automatic import says_automatic
 from msgstore.mime.headers import fields
 from msgstore.model.address import Address, fold_domain, fold_local_part, parse_address
 from msgstore.model.errors import InvalidAddress
@@ -74,7 +75,7 @@ def reason_against_notification(header: bytes) -> str | None:
 
 def is_automatic(header: bytes) -> bool:
     """Whether Auto-Submitted says anything but "no". RFC 3834 §5."""
-    return any(name == b"auto-submitted" and _first_word(value) not in (b"no", b"") for name, value in fields(header))
+    return any(name == b"auto-submitted" and says_automatic(value) for name, value in fields(header))
 
 
 def is_system_address(address: Address) -> bool:
@@ -93,7 +94,7 @@ def _reason_in(found: Sequence[tuple[bytes, bytes]]) -> str | None:
         words = {word.strip() for word in value.lower().split(b",")}
         if name in _LIST_FIELDS:
             return "mailing list"
-        if name == b"auto-submitted" and _first_word(value) not in (b"no", b""):
+        if name == b"auto-submitted" and says_automatic(value):
             return "Auto-Submitted"
         if name == b"precedence" and _first_word(value) in _BULK:
             return "Precedence"

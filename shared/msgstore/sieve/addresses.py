@@ -2,6 +2,10 @@
 
 RFC 5322 §3.4 with the obsolete forms of §4.4.  Encoded words are never decoded here: an encoded display name stays a
 display name, whatever is hidden in it.
+
+Of ``A@B.example <c@d.example>``, which no grammar allows (a phrase with an ``@`` stands in quotes), the address is the
+one in angle brackets: every reader shows it as the sender's, and an answer goes to it.  The other one is a name that
+anybody may choose; a script that lets friends in must not be satisfied by it.
 """
 
 import re

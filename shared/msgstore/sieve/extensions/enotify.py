@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
+from msgstore.mime.automatic import says_automatic
 from msgstore.sieve.actions import Notify, fcc_of
 from msgstore.sieve.addresses import outbound_address
 from msgstore.sieve.context import Context
@@ -119,7 +120,7 @@ def _notify(context: Context, arguments: Arguments) -> None:
         if fault:
             raise context.fail(fault, arguments.line)
     mailto = parse_mailto(uri)
-    if any(value.strip().lower() != "no" for value in context.original.values("auto-submitted")):
+    if any(map(says_automatic, context.original.raw_values("auto-submitted"))):
         context.note("no notification: the message was sent by a program", arguments.line)
         return
     told = {address for action in context.actions if isinstance(action, Notify) for address in action.recipients}

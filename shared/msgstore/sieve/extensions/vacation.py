@@ -10,6 +10,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Final
 
+from msgstore.mime.automatic import says_automatic
 from msgstore.sieve.actions import Vacate, fcc_of
 from msgstore.sieve.addresses import outbound_address, parse_addresses, parse_path
 from msgstore.sieve.context import Context
@@ -85,7 +86,7 @@ def _wrong_sender(context: Context, own: frozenset[str]) -> str:
 def _wrong_kind(message: Message) -> str:
     if any(message.raw_values(name) for name in _LIST_FIELDS):
         return "it comes from a list"
-    if any(_first_word(value) not in ("no", "") for value in message.values("auto-submitted")):
+    if any(map(says_automatic, message.raw_values("auto-submitted"))):
         return "it was sent by a program"
     if any(_first_word(value) in ("bulk", "list", "junk") for value in message.values("precedence")):
         return "it is bulk mail"
