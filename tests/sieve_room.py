@@ -19,21 +19,27 @@ from accessd.sieve_server import SieveServer, tls_context
 from msgstore.config.schema import ManageSieveSettings
 from tests.accessd_room import Room, room
 
-__all__ = ["LOGIN", "Desk", "Front", "certificate", "front"]
+__all__ = ["LOGIN", "Desk", "Front", "certificate", "front", "openssl"]
 
 LOGIN = b'AUTHENTICATE "PLAIN" "AGFsaWNlQGV4YW1wbGUub3JnAHNlY3JldA=="\r\n'
 """Alice and her password."""
 
 
-def certificate(place: Path) -> tuple[str, str]:
-    """Make a certificate for localhost that lives for a day; give its file and that of its key."""
+def openssl() -> str:
+    """Give the program; without it the test is skipped."""
     program = shutil.which("openssl")
     if program is None:
         assert "MSGSTORE_REQUIRE_SERVICES" not in os.environ, "openssl is missing"
         pytest.skip("openssl is missing")
+    return program
+
+
+def certificate(place: Path, *, days: int = 1) -> tuple[str, str]:
+    """Make a certificate for localhost that lives for a day or more; give its file and that of its key."""
+    program = openssl()
     cert, key = str(place / "cert.pem"), str(place / "key.pem")
     names = "subjectAltName=DNS:localhost,IP:127.0.0.1"
-    made = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1")
+    made = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", str(days))
     told = ("-subj", "/CN=localhost", "-addext", names, "-keyout", key, "-out", cert)
     subprocess.run([program, *made, *told], check=True, capture_output=True)
     return cert, key

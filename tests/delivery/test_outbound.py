@@ -49,6 +49,18 @@ def test_a_message_reaches_the_server_with_its_envelope(
     assert server.lines[-1] == "QUIT"
 
 
+def test_a_server_is_greeted_and_left_without_mail(tmp_path: Path) -> None:
+    server = SmtpServer()
+    with server.at(str(tmp_path / "s")) as target:
+        said = SmtpOutbound(target, hostname="store.example.com").probe()
+
+    assert said.startswith("250 ")
+    assert server.lines[:1] == ["EHLO store.example.com"]
+    assert not any(line.startswith(("MAIL", "RCPT", "DATA")) for line in server.lines)
+    with pytest.raises(OutboundUnavailable):
+        SmtpOutbound(target, hostname="store.example.com").probe()
+
+
 def test_what_the_server_offers_is_used(tmp_path: Path) -> None:
     server = SmtpServer()
     wanted = Submission(

@@ -5,7 +5,7 @@ import shutil
 import socket
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -14,10 +14,21 @@ import rich_click as click
 
 from msgstore.access.codes import AccessError
 from msgstore.access.sync import AccessClient
+from msgstore.admin.certificates import (
+    LEAST_DAYS,
+    CertificateUnusable,
+    OwnCertificate,
+    read_certificate,
+    shown_certificate,
+)
 from msgstore.admin.console import EX_TEMPFAIL, Console, pass_console
+from msgstore.admin.sending import broken_site_scripts, needs_of_site, needs_of_users, told
+from msgstore.config.schema import ManageSieveSettings
 from msgstore.crypto.password import is_usable_hash
+from msgstore.delivery.outbound import SmtpOutbound
 from msgstore.model.address import parse_address
-from msgstore.model.errors import ConfigError, MsgstoreError
+from msgstore.model.errors import ConfigError, MsgstoreError, OutboundUnavailable
+from msgstore.opening import host_name
 
 __all__ = ["Finding", "commands", "examine"]
 
@@ -61,6 +72,9 @@ def examine(console: Console) -> Iterator[Finding]:
     for listen in settings.lmtp.listen:
         yield _lmtp(listen)
     yield _access(settings.access.listen.partition(":")[2])
+    yield from _sending(console)
+    for listen in settings.managesieve.listen:
+        yield _managesieve(listen, settings.managesieve)
 
 
 def _data_dir(console: Console, place: Path) -> Iterator[Finding]:
@@ -160,6 +174,58 @@ def _access(path: str) -> Finding:
         text = f"{path}: {error}; is accessd running, and has your user a role in [access.roles]?"
         return Finding(state="failed", what="accessd", text=text)
     return Finding(state="ok", what="accessd", text=f"{path}: {hello.server}, roles {', '.join(hello.roles)}")
+
+
+def _sending(console: Console) -> Iterator[Finding]:
+    """Look at what is sent on, and at the server that does it."""
+    outbound = console.settings.outbound
+    try:
+        for fault in broken_site_scripts(console):
+            yield Finding(state="warning", what="site scripts", text=fault)
+        if not outbound.target:
+            with console.store() as store:
+                needs = [*needs_of_site(console), *needs_of_users(console, store)]
+            yield _without_outbound(needs)
+            return
+    except (MsgstoreError, OSError) as error:
+        yield Finding(state="failed", what="scripts and forwards", text=str(error))
+    if outbound.target:
+        hostname = outbound.hostname or host_name(console.settings)
+        try:
+            said = SmtpOutbound(outbound.target, hostname=hostname, timeout_seconds=_SECONDS).probe()
+        except OutboundUnavailable as error:
+            text = f"{outbound.target}: {error}; what is to be sent on waits at its sender"
+            yield Finding(state="failed", what="outbound", text=text)
+            return
+        yield Finding(state="ok", what="outbound", text=f"{outbound.target}: {said}")
+
+
+def _without_outbound(needs: Sequence[str]) -> Finding:
+    if not needs:
+        return Finding(state="ok", what="outbound", text="outbound.target is not set, and nothing needs it")
+    text = f"outbound.target is not set, and is needed by {told(needs)}"
+    return Finding(state="warning", what="outbound", text=text)
+
+
+def _managesieve(listen: str, settings: ManageSieveSettings) -> Finding:
+    """Look at the certificate in its file, and at the server."""
+    own: OwnCertificate | None = None
+    try:
+        if settings.tls_cert:
+            own = read_certificate(settings.tls_cert, settings.tls_key)
+        greeting, shown = shown_certificate(listen, seconds=_SECONDS)
+    except CertificateUnusable as error:
+        return Finding(state="failed", what="managesieve", text=str(error))
+    except OSError as error:
+        text = f"{listen}: {error.strerror or error}; is accessd running?"
+        return Finding(state="failed", what="managesieve", text=text)
+    if own is None:
+        return Finding(state="ok", what="managesieve", text=f"{listen}: {greeting}")
+    if shown != own.der:
+        text = f"{listen}: shows another certificate than that in {settings.tls_cert}: reload accessd"
+        return Finding(state="warning", what="managesieve", text=text)
+    text = f"{listen}: {greeting}, certificate for {own.days_left} more days"
+    return Finding(state="ok" if own.days_left >= LEAST_DAYS else "warning", what="managesieve", text=text)
 
 
 commands: Final = (doctor,)

@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from msgstore.admin.console import Console, hand_over, pass_console, read_passwo
 from msgstore.admin.users import add_user, generated_password, has_user, new_mailbox
 from msgstore.config.loader import find_config, json_schema, plain, settings_from, to_toml
 from msgstore.model.address import MailboxId
+from msgstore.model.errors import MsgstoreError
 
 __all__ = ["commands"]
 
@@ -26,10 +28,43 @@ def config() -> None:
 @config.command("check")
 @pass_console
 def check(console: Console) -> None:
-    """Read the configuration; say every fault at once, or that there is none."""
+    """Read the configuration; say every fault at once, or that there is none, and what may be forgotten in it."""
     settings = console.settings
     file = str(find_config(console.config))
-    console.done(f"{file} is fine: {len(settings.domains)} domains named in it", file=file, ok=True)
+    warnings = list(_warnings(console))
+    for warning in warnings:
+        console.note(f"warning: {warning}")
+    sentence = f"{file} is fine: {len(settings.domains)} domains named in it"
+    if console.as_json:
+        console.result({"file": file, "ok": True, "warnings": warnings})
+    else:
+        console.done(sentence)
+
+
+def _warnings(console: Console) -> Iterator[str]:
+    """Say what is no fault and would still surprise; users' own scripts and forwards are the doctor's."""
+    # The engine of scripts and TLS are loaded for this verb alone.
+    from msgstore.admin.certificates import LEAST_DAYS, CertificateUnusable, read_certificate  # noqa: PLC0415
+    from msgstore.admin.sending import broken_site_scripts, needs_of_site, told  # noqa: PLC0415
+
+    settings = console.settings
+    try:
+        yield from broken_site_scripts(console)
+        if not settings.outbound.target:
+            needs = list(needs_of_site(console))
+            if needs:
+                yield f"outbound.target is not set, and is needed by {told(needs)}"
+    except MsgstoreError as error:
+        yield str(error)
+    front = settings.managesieve
+    if front.tls_cert:
+        try:
+            left = read_certificate(front.tls_cert, front.tls_key).days_left
+        except CertificateUnusable as error:
+            yield f"managesieve.tls_cert: {error}"
+        else:
+            if left < LEAST_DAYS:
+                yield f"managesieve.tls_cert: {front.tls_cert} ends in {left} days"
 
 
 @config.command("show")

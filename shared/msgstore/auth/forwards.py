@@ -113,6 +113,10 @@ class ForwardFiles:
         """Give the file of the domain, as read last."""
         return self._table
 
+    def user_names(self) -> tuple[str, ...]:
+        """Give the folded names of users' files, as listed last; what a file says is not looked at."""
+        return tuple(self._names)
+
     def user_table(self, directory: int, names: Sequence[str]) -> Table:
         """Give what the files of these folded names say; a name without file or without target is absent."""
         wanted = {name: self._names[name] for name in names if name in self._names}

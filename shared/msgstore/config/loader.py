@@ -194,8 +194,9 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     yield from _bad_names(settings)
     if not settings.lmtp.listen:
         yield "lmtp.listen: must name at least one address"
-    for index, address in enumerate(settings.lmtp.listen):
-        yield from _bad_address(f"lmtp.listen[{index}]", address)
+    for section, listen in (("lmtp", settings.lmtp.listen), ("managesieve", settings.managesieve.listen)):
+        for index, address in enumerate(listen):
+            yield from _bad_address(f"{section}.listen[{index}]", address)
     yield from _bad_address("access.listen", settings.access.listen, tcp=False)
     for name, address in (("lmtpd", settings.metrics.lmtpd), ("accessd", settings.metrics.accessd)):
         if address:
@@ -205,11 +206,9 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             yield f"quota.warn_percent[{index}]: must be from 1 to 100, found {percent}"
     yield from _bad_outbound(settings)
     yield from _bad_sieve(settings)
-    for section in ("lmtp", "access", "auth", "quota", "outbound", "sieve"):
+    for section in ("lmtp", "access", "managesieve", "auth", "quota", "outbound", "sieve"):
         yield from _bad_numbers(section, getattr(settings, section))
-    for section, mode in (("lmtp", settings.lmtp.socket_mode), ("access", settings.access.socket_mode)):
-        if not re.fullmatch(r"0?[0-7]{3}", mode):
-            yield f'{section}.socket_mode: must be an octal mode such as "0660", found {mode!r}'
+    yield from _bad_modes(settings)
     for index, network in enumerate(settings.lmtp.trusted_networks):
         try:
             ipaddress.ip_network(network)
@@ -217,6 +216,13 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             yield f"lmtp.trusted_networks[{index}]: {error}"
     yield from _bad_template("store.path_template", settings.store.path_template)
     yield from _bad_domains(settings)
+
+
+def _bad_modes(settings: Settings) -> Iterator[str]:
+    for section in ("lmtp", "access", "managesieve"):
+        mode = cast("str", getattr(settings, section).socket_mode)
+        if not re.fullmatch(r"0?[0-7]{3}", mode):
+            yield f'{section}.socket_mode: must be an octal mode such as "0660", found {mode!r}'
 
 
 def _bad_domains(settings: Settings) -> Iterator[str]:

@@ -108,6 +108,15 @@ class SmtpOutbound:
             said=str(answers[-1]),
         )
 
+    def probe(self) -> str:
+        """Connect, greet and take leave, and give what the server says to EHLO; no mail is handed over.
+
+        Raises:
+            OutboundUnavailable: it cannot be reached, or does not greet.
+        """
+        with _Transaction(self._target, self._monotonic() + self._timeout_seconds, self._monotonic) as one:
+            return str(one.greet(self._hostname))
+
     def _begin(self, submission: Submission, deadline: float, stack: contextlib.ExitStack) -> "list[_Transaction]":
         """Open as many transactions as the server needs to accept every recipient."""
         transactions: list[_Transaction] = []
@@ -146,14 +155,15 @@ class _Transaction:
                 self._socket.sendall(b"QUIT\r\n")
         self._socket.close()
 
-    def greet(self, hostname: str) -> None:
-        """Hear the greeting and learn what the server offers."""
+    def greet(self, hostname: str) -> CodeReply:
+        """Hear the greeting, learn what the server offers, and give its answer."""
         self._expect(self._next_reply(), 220)
         self._write(f"EHLO {hostname}\r\n".encode("ascii", "replace"))
         answer = self._next_reply()
         self._expect(answer, 250)
         self._keywords = keywords_of(answer)
         self._is_greeted = self._is_polite = True
+        return answer
 
     def offer(self, submission: Submission, recipients: Sequence[SubmissionRecipient]) -> Sequence[SubmissionRecipient]:
         """Name sender and recipients; give those that are for another transaction.

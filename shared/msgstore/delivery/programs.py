@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from typing import Final, Protocol
 
@@ -16,7 +16,7 @@ from msgstore.sieve import Engine, InvalidScript, Limits, Program, builtin_exten
 from msgstore.sieve.values import Bound
 from msgstore.telemetry.log import logger
 
-__all__ = ["NoScripts", "Programs", "Scripts", "SiteScripts", "active_script", "sieve_engine"]
+__all__ = ["NoScripts", "Programs", "Scripts", "SiteScripts", "active_script", "sieve_engine", "words_of"]
 
 log = logger(__name__)
 
@@ -98,7 +98,7 @@ class Programs:
         except InvalidScript as error:
             # Without its frames, which would hold the script and the compiler for as long as it is remembered.
             found = error.with_traceback(None)
-        made = (found, isinstance(found, Program) and _has_waiting(found.code))
+        made = (found, isinstance(found, Program) and any(one.key.name in _WAITING for one in _everything(found.code)))
         with self._guard:
             self._known[key] = made
             if len(self._known) > self._limit:
@@ -106,14 +106,16 @@ class Programs:
         return made
 
 
-def _has_waiting(code: Sequence[Bound]) -> bool:
-    return any(
-        one.key.name in _WAITING
-        or _has_waiting(one.tests)
-        or _has_waiting(one.block or ())
-        or _has_waiting(one.followers)
-        for one in code
-    )
+def words_of(program: Program) -> frozenset[str]:
+    """Give the names of all commands and tests that stand in a program; what it includes is not looked at."""
+    return frozenset(one.key.name for one in _everything(program.code))
+
+
+def _everything(code: Sequence[Bound]) -> Iterator[Bound]:
+    for one in code:
+        yield one
+        for inner in (one.tests, one.block or (), one.followers):
+            yield from _everything(inner)
 
 
 class SiteScripts:
