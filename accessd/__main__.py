@@ -154,7 +154,15 @@ class _Worker:
         loop.add_reader(self._channel.socket, lifecycle.stop)
         try:
             server = self._server(parts, hints)
-            sieve = SieveServer(self._settings.managesieve, services=server.services, tls=self._sieve.tls)
+            sieve = SieveServer(
+                self._settings.managesieve,
+                services=server.services,
+                tls=self._sieve.tls,
+                counters=parts.sieve_events,
+            )
+            lifecycle.on_reload(sieve.reload_certificate)
+            # A worker that takes the place of a dead one was handed what was read when the parent began.
+            lifecycle.reload()
             await sieve.start(self._sieve.sockets)
             async with asyncio.TaskGroup() as group:
                 serving = group.create_task(server.serve(sockets))

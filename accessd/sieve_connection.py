@@ -5,7 +5,7 @@ import base64
 import binascii
 import ssl
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from accessd import logins
 from accessd.calls import Services
@@ -18,7 +18,7 @@ from msgstore.config.schema import ManageSieveSettings
 from msgstore.model.errors import AuthFailed, MsgstoreError
 from msgstore.telemetry.log import logger
 
-__all__ = ["SieveConnection"]
+__all__ = ["NoSieveCounters", "SieveConnection", "SieveCounters"]
 
 log = logger(__name__)
 
@@ -30,6 +30,28 @@ _FAULTS_LIMIT: Final = 20
 _LOGINS_LIMIT: Final = 3
 _TLS_SECONDS: Final = 30.0
 _WRITE_SECONDS: Final = 60.0
+
+
+class SieveCounters(Protocol):
+    """Where ManageSieve counts; every method is called in the event loop."""
+
+    def count(self, event: str) -> None:
+        """Count one event of a bounded set."""
+        ...
+
+    def set_connections(self, connections: int) -> None:
+        """Say how many connections are open now."""
+        ...
+
+
+class NoSieveCounters:
+    """Counts nothing."""
+
+    def count(self, event: str) -> None:
+        """Forget it."""
+
+    def set_connections(self, connections: int) -> None:
+        """Forget it."""
 
 
 class _Ended(Exception):
@@ -48,6 +70,7 @@ class SieveConnection:
         tls: ssl.SSLContext | None,
         client_address: str | None,
         may_login_plainly: bool,
+        counters: SieveCounters,
     ) -> None:
         self._reader, self._writer = streams
         self._settings = settings
@@ -57,6 +80,8 @@ class SieveConnection:
         self._client_address = client_address
         self._may_login_plainly = may_login_plainly
         self._decoder = LineDecoder(_STRANGER_LITERAL_OCTETS)
+        self._counters = counters
+        self._login_by = 0.0
         self._session: Session | None = None
         self._faults = self._failed_logins = 0
         self._task: asyncio.Task[None] | None = None
@@ -64,6 +89,7 @@ class SieveConnection:
     async def serve(self) -> None:
         """Answer commands; the connection is closed at the end."""
         self._task = asyncio.current_task()
+        self._wait_for_login()
         try:
             await self._say(self._capabilities() + answer("OK", "ready"))
             while True:
@@ -71,7 +97,8 @@ class SieveConnection:
         except _Ended:
             pass
         except TimeoutError:
-            await self._say_last(answer("BYE", "nothing came for too long"))
+            why = "nothing came for too long" if self._session is not None else "no login came in time"
+            await self._say_last(answer("BYE", why))
         except (ConnectionError, ssl.SSLError, EOFError) as error:
             log.debug("managesieve.connection_lost", reason=str(error))
         finally:
@@ -92,18 +119,27 @@ class SieveConnection:
                 line = self._decoder.next_line()
             except LineRefused as error:
                 if error.is_fatal:
+                    self._counters.count("fault")
                     await self._say(answer("BYE", str(error), code=error.code))
                     raise _Ended from None
                 await self._fault(answer("NO", str(error), code=error.code))
                 continue
             if line is not None:
                 return line
-            seconds = self._settings.login_seconds if self._session is None else self._settings.idle_seconds
-            async with asyncio.timeout(seconds):
+            async with self._patience():
                 octets = await self._reader.read(_READ_OCTETS)
             if not octets:
                 raise _Ended
             self._decoder.feed(octets)
+
+    def _patience(self) -> asyncio.Timeout:
+        """Bound the wait for octets: a session by its silence, a stranger by the clock, or drops would keep it here."""
+        if self._session is None:
+            return asyncio.timeout_at(self._login_by)
+        return asyncio.timeout(self._settings.idle_seconds)
+
+    def _wait_for_login(self) -> None:
+        self._login_by = asyncio.get_running_loop().time() + self._settings.login_seconds
 
     async def _say(self, octets: bytes) -> None:
         self._writer.write(octets)
@@ -119,6 +155,7 @@ class SieveConnection:
 
     async def _fault(self, octets: bytes) -> None:
         self._faults += 1
+        self._counters.count("fault")
         if self._faults > _FAULTS_LIMIT:
             await self._say(answer("BYE", "too many mistakes"))
             raise _Ended
@@ -161,6 +198,7 @@ class SieveConnection:
                 await self._authenticate(mechanism, initial)
             case "UNAUTHENTICATE", [] if self._session is not None:
                 self._end_session()
+                self._wait_for_login()
                 await self._say(answer("OK"))
             case _ if name in COMMANDS or name == "UNAUTHENTICATE":
                 await self._with_login(name, arguments)
@@ -175,13 +213,20 @@ class SieveConnection:
             return
         if name not in COMMANDS:
             raise WrongArguments
-        self._services.sessions.touch(self._session)
-        self._session.busy += 1
+        session = self._session
+        self._services.sessions.touch(session)
+        session.busy += 1
         try:
-            shelf = self._services.store.scripts(self._session.mailbox)
+            shelf = self._services.store.scripts(session.mailbox)
             done = await run_command(name, arguments, services=self._services, shelf=shelf)
+        except MsgstoreError:
+            if name == "PUTSCRIPT":
+                self._counters.count("script_refused")
+            raise
         finally:
-            self._session.busy -= 1
+            session.busy -= 1
+        if name == "PUTSCRIPT":
+            self._counters.count("script_put")
         await self._say(done)
 
     def _capabilities(self) -> bytes:
@@ -207,6 +252,7 @@ class SieveConnection:
         self._writer.write(answer("OK", "begin"))
         await self._writer.start_tls(self._tls, ssl_handshake_timeout=_TLS_SECONDS)
         self._is_encrypted = True
+        self._counters.count("tls")
         await self._say(self._capabilities() + answer("OK", "TLS is on"))
 
     async def _has_more(self) -> bool:
@@ -257,6 +303,7 @@ class SieveConnection:
             user = await logins.authenticate(self._services, args, arrived=arrived)
         except MsgstoreError as error:
             self._failed_logins += isinstance(error, AuthFailed)
+            self._counters.count("login_failed")
             if self._failed_logins >= _LOGINS_LIMIT:
                 await self._say(answer("BYE", "too many failed logins"))
                 raise _Ended from None
@@ -274,6 +321,7 @@ class SieveConnection:
             session=self._session.id,
             trace=None,
         )
+        self._counters.count("login")
         await self._say(answer("OK", "logged in"))
 
     def _end_session(self) -> None:

@@ -17,6 +17,8 @@ import pytest
 from accessd.calls import LoginRules
 from accessd.sieve_server import SieveServer, tls_context
 from msgstore.config.schema import ManageSieveSettings
+from msgstore.telemetry.counters import SieveEvents
+from msgstore.telemetry.metrics import Metrics, MetricsHub
 from tests.accessd_room import Room, room
 
 __all__ = ["LOGIN", "Desk", "Front", "certificate", "front", "openssl"]
@@ -85,6 +87,22 @@ class Front:
     port: int
     room: Room
     server: SieveServer
+    metrics: Metrics
+
+    def counted(self, event: str) -> int:
+        """Give how often something of ManageSieve was counted; every event exists from the start."""
+        return self._on_page(f'msgstore_accessd_events_total{{event="managesieve_{event}"}} ')
+
+    @property
+    def connections(self) -> int:
+        """How many there are, as the page of metrics says."""
+        return self._on_page('msgstore_accessd_current{what="managesieve_connections"} ')
+
+    def _on_page(self, series: str) -> int:
+        hub = MetricsHub()
+        hub.update("0.1", self.metrics.snapshot())
+        (line,) = (line for line in hub.page().decode().splitlines() if line.startswith(series))
+        return int(float(line.removeprefix(series)))
 
     @asynccontextmanager
     async def desk(self, *, greeted: bool = True, in_advance: bytes = b"") -> AsyncGenerator[Desk, None]:
@@ -106,11 +124,13 @@ async def front(
     """Serve on loopback; without settings passwords are taken as they are."""
     chosen = settings or ManageSieveSettings(listen=("tcp:127.0.0.1:0",), plain_login=True)
     async with room(place, login=login) as found:
-        server = SieveServer(chosen, services=found.server.services, tls=tls_context(chosen))
+        metrics = Metrics(service="accessd")
+        events = SieveEvents(metrics)
+        server = SieveServer(chosen, services=found.server.services, tls=tls_context(chosen), counters=events)
         listening = socket.create_server(("127.0.0.1", 0))
         await server.start([listening])
         try:
-            yield Front(port=listening.getsockname()[1], room=found, server=server)
+            yield Front(port=listening.getsockname()[1], room=found, server=server, metrics=metrics)
         finally:
             await server.stop()
             listening.close()

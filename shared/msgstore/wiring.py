@@ -34,7 +34,7 @@ from msgstore.model.interfaces import AuthProvider, DeliveryAgent, MessageStore,
 from msgstore.opening import CLOCK, SystemClock, build_keys, build_store, host_name
 from msgstore.sieve import Engine
 from msgstore.store.requests import RequestLog
-from msgstore.telemetry.counters import AccessEvents, DeliveryEvents
+from msgstore.telemetry.counters import AccessEvents, DeliveryEvents, SieveEvents
 from msgstore.telemetry.log import logger
 from msgstore.telemetry.metrics import Metrics
 
@@ -99,6 +99,7 @@ class AccessParts:
     directory: Directory
     metrics: Metrics
     events: AccessEvents
+    sieve_events: SieveEvents
 
     def snapshot(self) -> bytes:
         """Give what was counted; a domain hosted since the start has its series from now on."""
@@ -213,6 +214,7 @@ def build_access(settings: Settings) -> AccessParts:
         directory=directory,
         metrics=metrics,
         events=AccessEvents(metrics),
+        sieve_events=SieveEvents(metrics),
     )
 
 

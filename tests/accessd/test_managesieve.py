@@ -275,12 +275,6 @@ async def test_a_fault_of_ours_ends_one_connection_and_no_other(tmp_path: Path) 
         assert await other.ask(LOGIN) == [b'OK "logged in"\r\n']
 
 
-async def test_more_connections_than_allowed_are_closed_at_once(tmp_path: Path) -> None:
-    settings = ManageSieveSettings(plain_login=True, max_connections=1)
-    async with front(tmp_path, settings) as served, served.desk(), served.desk(greeted=False) as second:
-        assert await second.line() == b""
-
-
 def test_settings_that_let_nobody_in_and_files_that_are_no_certificate_are_told(tmp_path: Path) -> None:
     (tmp_path / "cert").write_text("none")
     for settings in (

@@ -1,6 +1,7 @@
 """Clients of other projects change scripts at a running accessd."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from msgstore.admin.certificates import shown_certificate
 from tests.scenario.harness import DOMAIN, PASSWORD, PATHS, House, answers, free_port, house, required, wait_until
 from tests.sieve_room import certificate
 
@@ -106,6 +108,22 @@ def test_sieve_connect_puts_lists_fetches_and_deletes(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
         assert (tmp_path / "copy").read_bytes() == SCRIPT.encode()
         assert found.scripts() == [("first", False)]
+
+
+def test_at_sighup_a_renewed_certificate_is_shown_and_nobody_is_lost(tmp_path: Path) -> None:
+    with served(tmp_path) as found:
+        where = f"tcp:127.0.0.1:{found.port}"
+        _, before = shown_certificate(where, seconds=10.0)
+        with socket.create_connection(("127.0.0.1", found.port), timeout=10) as staying:
+            assert b"ready" in staying.recv(4096)
+            certificate(tmp_path)
+            found.ours.children["accessd"].send_signal(signal.SIGHUP)
+            wait_until(lambda: shown_certificate(where, seconds=10.0)[1] != before, what="the new certificate")
+            staying.sendall(b"NOOP\r\n")
+            said = staying.recv(4096)
+
+    assert before is not None
+    assert said == b'OK "nothing done"\r\n'
 
 
 def test_what_webmail_uses_puts_lists_fetches_and_deletes(tmp_path: Path) -> None:

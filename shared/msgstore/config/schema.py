@@ -250,10 +250,13 @@ class ManageSieveSettings:
     """Whether passwords are taken without TLS, from Unix sockets and from this machine alone."""
 
     max_connections: int = 200
-    """Connections of one worker; more are closed at once."""
+    """Connections of one worker; more are told to come again later."""
+
+    max_connections_per_client: int = 50
+    """Those of them that may come from one address."""
 
     login_seconds: float = 60.0
-    """Silence after which a connection without a login is closed."""
+    """Time that a connection has for its login, however busy it is meanwhile."""
 
     idle_seconds: float = 1800.0
     """Silence after which a session ends. RFC 5804 §1.2 asks for at least 30 minutes."""

@@ -4,10 +4,20 @@ from typing import Final
 
 from msgstore.telemetry.metrics import Metrics
 
-__all__ = ["AccessEvents", "DeliveryEvents"]
+__all__ = ["AccessEvents", "DeliveryEvents", "SieveEvents"]
 
 _DELIVERY_EVENTS: Final = ("connection", "idle", "error", "nul", "bare_lf", "overloaded", "unhealthy")
 _ACCESS_EVENTS: Final = ("connection", "peer_denied", "frame_refused", "request", "request_failed")
+_SIEVE_EVENTS: Final = (
+    "connection",
+    "refused",
+    "tls",
+    "login",
+    "login_failed",
+    "fault",
+    "script_put",
+    "script_refused",
+)
 
 
 class DeliveryEvents:
@@ -66,3 +76,20 @@ class AccessEvents:
         self._metrics.count_event("request")
         if outcome != "ok":
             self._metrics.count_event("request_failed")
+
+
+class SieveEvents:
+    """Counts what ManageSieve clients do; every event begins with ``managesieve_``."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        metrics.declare_events(f"managesieve_{event}" for event in _SIEVE_EVENTS)
+        metrics.set_gauge("managesieve_connections", 0)
+
+    def count(self, event: str) -> None:
+        """Count one event of a bounded set."""
+        self._metrics.count_event(f"managesieve_{event}")
+
+    def set_connections(self, connections: int) -> None:
+        """Say how many connections are open now."""
+        self._metrics.set_gauge("managesieve_connections", connections)
