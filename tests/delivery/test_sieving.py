@@ -300,6 +300,35 @@ def test_who_may_wait_is_known_before_the_message_comes(room: Room) -> None:
     assert (room.sieve.may_wait(BOB), room.sieve.recall_may_wait(BOB)) == (True, True)
 
 
+def test_annotations_of_the_server_come_from_the_settings(tmp_path: Path) -> None:
+    with room_in(tmp_path, sieve={"server_metadata": {"/shared/Vendor/x/plan": "gold", "/shared/empty": ""}}) as room:
+        room.deliver(
+            script="""require ["servermetadata", "imap4flags"];
+            if servermetadata "/shared/vendor/X/plan" "GOLD" { addflag "gold"; }
+            if servermetadataexists ["/shared/vendor/x/plan", "/shared/empty"] { addflag "both"; }
+            if servermetadata :contains "/shared/absent" "" { addflag "wrong"; }
+            if servermetadataexists ["/shared/empty", "/shared/absent"] { addflag "wrong"; }
+            if servermetadata :contains "/private/vendor/x/plan" "" { addflag "wrong"; }"""
+        )
+
+        assert [info.keywords for info in room.infos()] == [{"gold", "both"}]
+
+
+def test_the_one_annotation_of_a_folder_is_its_special_use(room: Room) -> None:
+    room.store.folders(ALICE).create(FolderName.parse("Plain"))
+    room.deliver(
+        script="""require ["mboxmetadata", "imap4flags"];
+        if metadata "Junk" "/private/specialUse" "\\\\junk" { addflag "use"; }
+        if metadataexists "Junk" "/private/specialuse" { addflag "there"; }
+        if metadata :contains "Plain" "/private/specialuse" "" { addflag "wrong"; }
+        if metadata :contains "INBOX" "/private/specialuse" "" { addflag "wrong"; }
+        if metadata :contains "Absent" "/private/specialuse" "" { addflag "wrong"; }
+        if metadataexists "Junk" ["/private/specialuse", "/private/comment"] { addflag "wrong"; }"""
+    )
+
+    assert [info.keywords for info in room.infos()] == [{"use", "there"}]
+
+
 def test_the_environment_names_the_host_and_the_program(room: Room) -> None:
     script = """require ["environment", "imap4flags", "relational"];
         if environment "domain" "example.com" { addflag "domain"; }

@@ -30,6 +30,9 @@ DEFAULT_PATH: Final = Path("/etc/msgstore/msgstore.toml")
 _UNIX_PATH_LIMIT_OCTETS: Final = 107
 """sockaddr_un holds 108 octets, the last one NUL. unix(7)."""
 
+_ANNOTATION: Final = re.compile(r"/shared(?:/[^/*%\x00-\x1f\x7f-\U0010ffff]+)+", re.IGNORECASE)
+"""RFC 5464 §3.2; those below /private are the user's own, and no setting of all users."""
+
 Table = Mapping[str, object]
 _T = TypeVar("_T")
 
@@ -255,6 +258,10 @@ def _bad_sieve(settings: Settings) -> Iterator[str]:
                 yield f"sieve.{key}: must be an absolute path, found {path!r}"
     if "/" in sieve.domain_script or sieve.domain_script in (".", ".."):
         yield f"sieve.domain_script: must be the name of a file, found {sieve.domain_script!r}"
+    names = [name.lower() for name in sieve.server_metadata]
+    for name in sieve.server_metadata:
+        if not _ANNOTATION.fullmatch(name) or names.count(name.lower()) > 1:
+            yield f"sieve.server_metadata: must be names below /shared/, each once in any case, found {name!r}"
     if sieve.vacation_days_min > sieve.vacation_days_max:
         yield "sieve.vacation_days_min: must not be above vacation_days_max"
 

@@ -31,6 +31,10 @@ class SieveSettings:
     lists: dict[str, str] = field(default_factory=dict[str, str])
     """Name of an external list to its file, one value a line. RFC 6134."""
 
+    server_metadata: dict[str, str] = field(default_factory=dict[str, str])
+    """What ``servermetadata`` in scripts finds: names of annotations, which begin with ``/shared/``, and their values,
+    for all users alike. RFC 5490 §4."""
+
     missing_folder: Literal["inbox", "create"] = "inbox"
     """Where ``fileinto`` without ``:create`` puts mail whose folder is missing: into INBOX, or into a new folder."""
 

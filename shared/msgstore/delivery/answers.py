@@ -23,6 +23,9 @@ from msgstore.sieve import InvalidScript, Program, Scan, ScriptIsBroken, SeenBef
 
 __all__ = ["Answers", "Folders", "duplicate_mark", "environment_of", "scan_of"]
 
+_SPECIAL_USE_NAME: Final = "/private/specialuse"
+"""The annotation that says what a folder is for. RFC 6154 §4."""
+
 
 class Folders:
     """The folders of one mailbox, as scripts see them; a mailbox that has no mail yet is made."""
@@ -55,6 +58,13 @@ class Folders:
             for info in self._tree().list()
             if info.special_use is not None and info.special_use.value.lower() == use.lower()
         )
+
+    def use_of(self, folder: FolderName) -> str | None:
+        """Give the special-use attribute of a folder; None where it has none, or is not there."""
+        for info in self._tree().list():
+            if info.name == folder:
+                return None if info.special_use is None else info.special_use.value
+        return None
 
     def with_id(self, mailbox_id: str) -> FolderName | None:
         """Give the folder that has this id, as the store keeps it for ever; None where none has. RFC 9042 §4."""
@@ -138,6 +148,15 @@ class Answers(Services):
     def list_known(self, name: str) -> bool:
         """Whether there is such a list."""
         return self._site.members(name) is not None
+
+    def metadata(self, folder: FolderName | None, name: str) -> str | None:
+        """Give an annotation of the server, or of a folder, which has none here but its special use.
+
+        RFC 5490 §3.3, §4; RFC 6154 §4.
+        """
+        if folder is None:
+            return self._site.server_metadata(name)
+        return self._folders.use_of(folder) if name.lower() == _SPECIAL_USE_NAME else None
 
     def mailbox_id(self, mailbox_id: str) -> FolderName | None:
         """Give the folder that has this id."""

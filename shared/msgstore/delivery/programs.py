@@ -128,6 +128,7 @@ class SiteScripts:
         self, settings: SieveSettings, domains_root: str, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._settings = settings
+        self._server_metadata = {name.lower(): value for name, value in settings.server_metadata.items()}
         self._root = domains_root
         self._monotonic = monotonic
         self._guard = threading.Lock()
@@ -171,6 +172,10 @@ class SiteScripts:
             return None
         lines = found.content.decode("utf-8", "replace").splitlines()
         return tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+
+    def server_metadata(self, name: str) -> str | None:
+        """Give an annotation of the server, named in any case; None where there is none. RFC 5490 §4, RFC 5464 §3.2."""
+        return self._server_metadata.get(name.lower())
 
     def _all(self, paths: Sequence[str]) -> tuple[StoredScript, ...]:
         if not paths:

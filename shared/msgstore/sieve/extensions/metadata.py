@@ -1,4 +1,4 @@
-"""``mboxmetadata`` and ``servermetadata``: annotations.  RFC 5490 §4, §5."""
+"""``mboxmetadata`` and ``servermetadata``: annotations.  RFC 5490 §3.3, §4."""
 
 from typing import Final
 
@@ -57,7 +57,7 @@ _MATCH: Final = frozenset({Shared.MATCH})
 EXTENSIONS: Final = (
     Extension(
         capability="mboxmetadata",
-        rfc="RFC 5490 §4",
+        rfc="RFC 5490 §3.3",
         tests=(
             Test(name="metadata", arguments=(_FOLDER, _NAME, _KEYS), shared=_MATCH, handler=_metadata),
             Test(name="metadataexists", arguments=(_FOLDER, _NAMES), handler=_metadata_exists),
@@ -65,7 +65,7 @@ EXTENSIONS: Final = (
     ),
     Extension(
         capability="servermetadata",
-        rfc="RFC 5490 §5",
+        rfc="RFC 5490 §4",
         tests=(
             Test(name="servermetadata", arguments=(_NAME, _KEYS), shared=_MATCH, handler=_server_metadata),
             Test(name="servermetadataexists", arguments=(_NAMES,), handler=_server_metadata_exists),
