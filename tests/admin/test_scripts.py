@@ -1,10 +1,13 @@
 """The verbs about scripts."""
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.admin.trial import Trial
+from msgstore.model.scripts import SCRIPT_LIMIT_OCTETS
+from tests.admin.trial import PATHS, Trial
 
 ALICE = "alice@example.com"
 GOOD = 'require "fileinto";\nif header :is "Subject" "x" {\n  fileinto "Work";\n  stop;\n}\n'
@@ -30,6 +33,73 @@ def test_a_script_is_put_listed_printed_activated_and_removed(trial: Trial) -> N
     assert [row["name"] for row in trial.json("sieve", "list", ALICE)] == ["b"]
     trial.run("sieve", "get", ALICE, "a", code=67)
     trial.run("sieve", "activate", ALICE, code=64)
+
+
+def test_a_script_is_deactivated_and_renamed(trial: Trial) -> None:
+    trial.run("sieve", "put", ALICE, "a", "-", "--activate", stdin=GOOD)
+    trial.run("sieve", "put", ALICE, "c", "-", stdin="keep;")
+
+    assert trial.json("sieve", "rename", ALICE, "a", "b/é") == {"name": "b/é", "before": "a"}
+    trial.run("sieve", "rename", ALICE, "b/é", "c", code=73)
+    trial.run("sieve", "rename", ALICE, "nobody", "d", code=67)
+    trial.run("sieve", "rename", ALICE, "c", "x" * 129, code=65)
+    renamed = {row["name"]: row["active"] for row in trial.json("sieve", "list", ALICE)}
+    assert trial.json("sieve", "deactivate", ALICE) == {"name": None}
+    trial.run("sieve", "deactivate", ALICE)
+    left = {row["name"]: row["active"] for row in trial.json("sieve", "list", ALICE)}
+
+    assert renamed == {"b/é": True, "c": False}
+    assert left == {"b/é": False, "c": False}
+
+
+@pytest.mark.parametrize("text", ["keep;", "keep;\n", "keep;\r\n", "keep;\n\n"])
+def test_a_script_that_is_printed_is_the_one_that_was_put(trial: Trial, tmp_path: Path, text: str) -> None:
+    file = tmp_path / "a.sieve"
+    file.write_bytes(text.encode())
+    trial.run("sieve", "put", ALICE, "a", str(file))
+
+    printed = subprocess.run(
+        trial.command("sieve", "get", ALICE, "a"),
+        capture_output=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": PATHS},
+    )
+
+    assert printed.stdout == text.encode()
+    assert trial.json("sieve", "get", ALICE, "a")["text"] == text
+
+
+def test_warnings_of_a_script_that_is_kept_are_told_to_programs_too(trial: Trial) -> None:
+    put = trial.json("sieve", "put", ALICE, "a", "-", stdin='require "ihave";\nif ihave "bogus" { bogus; }\n')
+
+    assert put["warnings"] == 1
+    assert [(row["line"], row["level"]) for row in put["findings"]] == [(2, "warning")]
+
+
+def test_all_scripts_of_a_user_or_of_everybody_are_checked(trial: Trial) -> None:
+    trial.run("user", "add", "bob@example.com", "--generate")
+    trial.run("sieve", "put", ALICE, "good", "-", "--activate", stdin=GOOD)
+    fine = trial.json("sieve", "check", "--all")
+    home = trial.place / "mail" / "example.com" / "users" / "alice"
+    (home / "sieve" / "bad.sieve").write_text('keep;\nfileinto "x";\n')
+    (home / "sieve" / "large.sieve").write_bytes(b"#" * (SCRIPT_LIMIT_OCTETS + 1))
+    (home / ".sieve").unlink()
+    (home / ".sieve").symlink_to("/etc/passwd")
+
+    found = trial.json("sieve", "check", "--user", ALICE, code=65)
+    told = trial.run("sieve", "check", "--all", code=65).stdout
+
+    assert fine == {"valid": True, "checked": 1, "findings": []}
+    assert [(row["script"], row["line"]) for row in found["findings"] if row["level"] == "error"] == [
+        (None, None),
+        ("bad", 2),
+        ("large", None),
+    ]
+    assert "alice@example.com" in told
+    assert trial.json("sieve", "check", "--user", "bob@example.com")["checked"] == 0
+    trial.run("sieve", "check", "--user", "nobody@example.com", code=67)
+    trial.run("sieve", "check", code=64)
+    trial.run("sieve", "check", "x.sieve", "--all", code=64)
 
 
 def test_a_script_that_does_not_compile_is_refused_with_its_places(trial: Trial, tmp_path: Path) -> None:
@@ -106,7 +176,7 @@ def test_rules_that_stand_for_no_script_are_refused_and_a_script_that_is_no_rule
     trial.run("sieve", "put", ALICE, "a", "-", stdin="keep;")
     trial.run(*add, "r", "--if", "true", "--then", "keep", code=65)
 
-    assert trial.run("sieve", "get", ALICE, "a").stdout == "keep;\n"
+    assert trial.run("sieve", "get", ALICE, "a").stdout == "keep;"
     trial.run("sieve", "rules", "list", ALICE, "absent", code=67)
 
 

@@ -1,5 +1,6 @@
 """``msgstore sieve``: scripts of users, and trying one on a message."""
 
+import sys
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from msgstore.admin.explaining import explain
 from msgstore.admin.given import STDIN, read_octets, read_script
 from msgstore.admin.rules import rules
 from msgstore.admin.running import details_of, run
+from msgstore.admin.script_checks import check_script, finding_rows
 from msgstore.admin.users import ADDRESS, find_account
 from msgstore.model.address import parse_address
 from msgstore.model.errors import MailboxNotFound
@@ -88,8 +90,12 @@ def list_scripts(console: Console, address: str) -> None:
 def get(console: Console, address: str, name: str) -> None:
     """Print a script."""
     with shelf_of(console, address) as shelf:
-        text = shelf.read(name).decode("utf-8", "replace")
-    console.done(text.removesuffix("\n").removesuffix("\r"), name=name, text=text)
+        content = shelf.read(name)
+    if console.as_json:
+        console.done("", name=name, text=content.decode("utf-8", "replace"))
+    else:
+        # Octet by octet: what is kept in a file and put again is the same script.
+        click.echo(content, nl=sys.stdout.isatty() and not content.endswith(b"\n"))
 
 
 @sieve.command("put")
@@ -105,7 +111,11 @@ def put(console: Console, address: str, name: str, file: str, *, activate: bool)
         warnings = put_checked(shelf, console.engine, name, content, activate=activate)
     for warning in warnings:
         console.note(str(warning))
-    console.done(f"{name} is kept", name=name, octets=len(content), active=activate, warnings=len(warnings))
+    if console.as_json:
+        facts = {"name": name, "octets": len(content), "active": activate, "warnings": len(warnings)}
+        console.result({**facts, "findings": finding_rows(Findings(errors=(), warnings=warnings))})
+    else:
+        console.done(f"{name} is kept" + (" and active" if activate else ""))
 
 
 @sieve.command("activate")
@@ -122,6 +132,28 @@ def activate(console: Console, address: str, name: str | None, *, is_none: bool)
     console.done(f"{name} is active" if name else "no script is active", name=name)
 
 
+@sieve.command("deactivate")
+@ADDRESS
+@pass_console
+def deactivate(console: Console, address: str) -> None:
+    """Make no script the active one; all of them stay."""
+    with shelf_of(console, address) as shelf:
+        shelf.activate(None)
+    console.done("no script is active", name=None)
+
+
+@sieve.command("rename")
+@ADDRESS
+@NAME
+@click.argument("to")
+@pass_console
+def rename(console: Console, address: str, name: str, to: str) -> None:
+    """Give a script another name; an active one stays active."""
+    with shelf_of(console, address) as shelf:
+        shelf.rename(name, to)
+    console.done(f"{name} is {to} now", name=to, before=name)
+
+
 @sieve.command("rm")
 @ADDRESS
 @NAME
@@ -134,16 +166,6 @@ def remove(console: Console, address: str, name: str) -> None:
         except ScriptIsActive as error:
             raise ScriptIsActive(f"{error}; activate another one, or none with --none") from error
     console.done(f"{name} is removed", name=name)
-
-
-@sieve.command("check")
-@click.argument("file")
-@pass_console
-def check_script(console: Console, file: str) -> int:
-    """Compile a script and say everything that is wrong; FILE is - for standard input."""
-    findings = check(console.engine, read_script(file))
-    _show_findings(console, findings)
-    return 0 if findings.is_valid else EX_DATAERR
 
 
 @sieve.command("test")
@@ -233,19 +255,6 @@ def _remote(url: str, act_as: str) -> Remote:
         raise click.UsageError(str(error)) from None
 
 
-def _show_findings(console: Console, findings: Findings) -> None:
-    rows: list[Row] = [
-        {"line": one.line, "column": one.column, "level": one.level.value, "text": one.text, "hint": one.hint or None}
-        for one in sorted((*findings.errors, *findings.warnings), key=lambda one: (one.line, one.column))
-    ]
-    if console.as_json:
-        console.result({"valid": findings.is_valid, "findings": rows})
-    elif rows:
-        console.table(rows, ("line", "column", "level", "text", "hint"))
-    else:
-        console.done("the script compiles")
-
-
 def _show_verdict(console: Console, verdict: Verdict, *, lines: Sequence[str] | None) -> None:
     """Show what was decided; with the lines of the script also why."""
     actions: list[Row] = [
@@ -272,6 +281,7 @@ def _line(lines: Sequence[str], number: int) -> str | None:
     return shorten(lines[number - 1], _SHOWN_CHARACTERS) if 0 < number <= len(lines) else None
 
 
+sieve.add_command(check_script)
 sieve.add_command(explain)
 sieve.add_command(run)
 sieve.add_command(rules)
