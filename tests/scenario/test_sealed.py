@@ -22,7 +22,9 @@ from tests.scenario.harness import (
     required,
     wait_until,
 )
+from tests.scenario.imap_post import imap_server, mail
 from tests.scenario.remains import Remains, workers_of
+from tests.scenario.test_mbsync import Near, token_of
 
 __all__ = ["postfix"]  # the fixture
 
@@ -94,3 +96,22 @@ def test_nothing_of_a_sealed_message_is_left_on_the_disk_or_in_memory(
             assert [place for place in found if "/cur/" in place or "/new/" in place]
         else:
             assert found == []
+
+
+def test_mbsync_keeps_sealed_mail_alike_both_ways_and_the_server_has_ciphertext_alone(tmp_path: Path) -> None:
+    required("mbsync")
+    with house("alice") as ours, imap_server(ours) as port:
+        give_key(ours)
+        near = Near(tmp_path, port, "alice")
+        with smtplib.LMTP(str(ours.lmtp)) as client:
+            client.sendmail(f"sender@{DOMAIN}", [f"alice@{DOMAIN}"], mail("from afar").decode())
+        near.sync()
+        near.add("INBOX", "from near")
+        near.mark("INBOX", "from afar", "S")
+        near.sync()
+        near.sync()
+
+        assert near.messages()["INBOX"] == [("from afar", "S"), ("from near", "")]
+        assert sorted(token_of(text) for text in ours.texts("alice")) == ["from afar", "from near"]
+        assert Remains(mail("from afar"), mail("from near")).in_tree(ours.mail) == []
+        assert len(ours.files("alice")) == 2
