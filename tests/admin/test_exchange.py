@@ -139,3 +139,42 @@ def test_an_import_that_is_killed_goes_on(trial: Trial, tmp_path: Path) -> None:
     assert done["put"] + done["present"] == count
     assert done["present"] > 0
     assert [uid for uid, _ in rows(trial)] == [number * 2 for number in range(1, count + 1)]
+
+
+def test_sealed_mail_goes_out_open_for_whoever_knows_the_password_or_the_recovery_key(
+    trial: Trial, source: Path
+) -> None:
+    trial.run("key", "generate", ALICE, "--password-stdin", stdin="secret\n")
+    recovery = trial.json("key", "escrow", ALICE, "--password-stdin", stdin="secret\n")["recovery_key"]
+    out = [str(trial.place / f"out{number}") for number in range(5)]
+
+    came = trial.json("import", "maildir", str(source), ALICE, "--seal")
+    sealed = trial.json("export", "maildir", ALICE, out[0])
+    opened = trial.json("export", "maildir", ALICE, out[1], "--open", "--password-stdin", stdin="secret\n")
+    recovered = trial.json("export", "mbox", ALICE, out[2], "--open", "--recovery-stdin", stdin=f"{recovery}\n")
+    refused = trial.run("export", "mbox", ALICE, out[3], code=65)
+    wrong = trial.run("export", "maildir", ALICE, out[4], "--open", "--password-stdin", stdin="guess\n", code=77)
+
+    assert [(row["put"], row["sealed"], row["sealed_here"]) for row in came["folders"]] == [(2, 2, 2), (1, 1, 1)]
+    for done, counts in ((sealed, (2, 0)), (opened, (0, 2)), (recovered, (0, 2))):
+        assert (done["folders"][0]["sealed"], done["folders"][0]["opened"]) == counts
+        assert done["passed_over"] == []
+    assert b"Subject: one" in b"".join(content or b"" for content in snapshot(Path(out[1])).values())
+    assert b"Subject: one" not in b"".join(content or b"" for content in snapshot(Path(out[0])).values())
+    assert b"Subject: one" in (Path(out[2]) / "INBOX.mbox").read_bytes()
+    assert "an mbox file cannot hold" in refused.stderr
+    assert not Path(out[3]).exists()
+    assert not Path(out[4]).exists()
+    assert "not the password" in wrong.stderr
+
+
+def test_an_import_seals_where_the_domain_requires_it_and_refuses_without_a_key(trial: Trial, source: Path) -> None:
+    with trial.config.open("a", encoding="utf-8") as file:
+        file.write('\n[encryption]\npolicy = "required"\n')
+
+    refused = trial.run("import", "maildir", str(source), ALICE, code=65)
+    trial.run("key", "generate", ALICE, "--password-stdin", stdin="secret\n")
+    came = trial.json("import", "maildir", str(source), ALICE)
+
+    assert "has no key" in refused.stderr
+    assert came["folders"][0]["sealed"] == 2

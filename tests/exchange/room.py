@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgstore.exchange.sealing import PLAIN, Sealing
 from msgstore.exchange.taking import FolderTaken, Taking
 from msgstore.exchange.values import PassedOver, Source
 from msgstore.model.address import MailboxId
@@ -70,6 +71,7 @@ def take(
     folders: Iterable[str] = (),
     dry_run: bool = False,
     merges: bool = False,
+    sealing: Sealing = PLAIN,
 ) -> tuple[dict[str, FolderTaken], list[PassedOver]]:
     try:
         taking = Taking(
@@ -80,6 +82,7 @@ def take(
             wanted=frozenset(FolderName.parse(name) for name in folders),
             dry_run=dry_run,
             merges=merges,
+            sealing=sealing,
         )
         return {str(one.folder): one for one in taking.run()}, taking.failures.found
     finally:

@@ -36,7 +36,7 @@ from msgstore.model.errors import (
     UserNotFound,
 )
 from msgstore.model.interfaces import MessageStore
-from msgstore.model.keys import WrongPassword, WrongRecoveryKey
+from msgstore.model.keys import SealError, WrongPassword, WrongRecoveryKey
 from msgstore.model.scripts import (
     InvalidScriptName,
     ScriptExists,
@@ -252,7 +252,7 @@ def exit_code(error: BaseException) -> int:
         ((ScriptExists, ScriptIsActive, TooManyScripts), EX_CANTCREAT),
         (DomainNotHosted, EX_NOHOST),
         ((PermissionError, WrongPassword, WrongRecoveryKey), EX_NOPERM),
-        ((KeyUnusable, KeyNotFound), EX_DATAERR),
+        ((KeyUnusable, KeyNotFound, SealError), EX_DATAERR),
         (FileExistsError, EX_CANTCREAT),
         ((DirectoryUnavailable, Overloaded, OSError), EX_TEMPFAIL),
     )

@@ -14,11 +14,14 @@ from click import progressbar
 from msgstore.admin.callers_disk import CallersDisk
 from msgstore.admin.console import Console, Row, pass_console
 from msgstore.admin.script_exchange import NO_SCRIPTS, SCRIPTS_FROM, import_scripts, rows_of, scripts_target
+from msgstore.admin.sealing import PASSWORD, RECOVERY, needed_key, opened_keys, opener_of, sealer_for
+from msgstore.auth.directory import Account
 from msgstore.exchange.maildir_source import Flavour, MaildirSource
 from msgstore.exchange.maildir_target import write_maildir
 from msgstore.exchange.mbox_source import MboxSource
 from msgstore.exchange.mbox_target import write_mbox
 from msgstore.exchange.script_target import ScriptsTarget
+from msgstore.exchange.sealing import Opener, Sealing
 from msgstore.exchange.taking import Taking
 from msgstore.exchange.target import FolderWritten
 from msgstore.exchange.values import PassedOver, Progress, Source
@@ -36,6 +39,13 @@ EX_LEFT: Final = 1
 FOLDERS: Final = click.option("--folder", "folders", multiple=True, help="Only this one; may be said again.")
 DRY_RUN: Final = click.option("--dry-run", is_flag=True, help="Say what would be done; change no mail.")
 MERGE: Final = click.option("--merge", is_flag=True, help="Put messages into folders in use too, under new UIDs.")
+SEAL: Final = click.option(
+    "--seal/--no-seal",
+    "seals",
+    default=None,
+    help="Seal to the user's key what comes in plain; else only where the domain requires it.",
+)
+OPEN: Final = click.option("--open", "opens", is_flag=True, help="Open sealed messages; asks for the user's password.")
 SOURCE: Final = click.argument("source", type=click.Path(exists=True))
 TARGET: Final = click.argument("target", type=click.Path())
 ADDRESS: Final = click.argument("address")
@@ -84,10 +94,18 @@ def export() -> None:
 
 
 @contextmanager
-def _mailbox(console: Console, address: str) -> Generator[tuple[MessageStore, MailboxId]]:
-    mailbox = console.directory.find(parse_address(address)).user.mailbox
-    with console.store() as store:
-        yield store, mailbox
+def _sealing(
+    console: Console, account: Account, *, seals: bool | None, password_stdin: bool, recovery_stdin: bool
+) -> Generator[Sealing]:
+    """Give what is done about sealed mail; keys are open meanwhile where a password or a recovery key was given."""
+    if seals is None:
+        seals = console.directory.policy(account.user.mailbox.domain).encryption == "required"
+    sealer = sealer_for(needed_key(console, account)) if seals else None
+    if not (password_stdin or recovery_stdin):
+        yield Sealing(seal=sealer)
+        return
+    with opened_keys(console, account, password_stdin=password_stdin, recovery_stdin=recovery_stdin) as keys:
+        yield Sealing(seal=sealer, open=opener_of(keys))
 
 
 def _names(folders: tuple[str, ...]) -> frozenset[FolderName]:
@@ -103,17 +121,33 @@ def _take(
     folders: tuple[str, ...],
     dry_run: bool,
     merge: bool,
+    seals: bool | None,
+    password_stdin: bool,
+    recovery_stdin: bool,
 ) -> int:
     wanted = _names(folders)
     rows: list[Row] = []
-    with _mailbox(console, address) as (store, mailbox), closing(open_source()) as source, Bar(console) as bar:
-        taking = Taking(store, mailbox, source, progress=bar, wanted=wanted, dry_run=dry_run, merges=merge)
+    account = console.directory.find(parse_address(address))
+    keys = _sealing(console, account, seals=seals, password_stdin=password_stdin, recovery_stdin=recovery_stdin)
+    with keys as sealing, console.store() as store, closing(open_source()) as source, Bar(console) as bar:
+        taking = Taking(
+            store,
+            account.user.mailbox,
+            source,
+            progress=bar,
+            wanted=wanted,
+            dry_run=dry_run,
+            merges=merge,
+            sealing=sealing,
+        )
         rows += [
             {
                 "folder": str(one.folder),
                 "put": one.put,
                 "present": one.present,
                 "failed": one.failed,
+                "sealed": one.sealed,
+                "sealed_here": one.sealed_here,
                 "uids": "kept" if one.keeps_uids else "new",
                 "uidvalidity": one.uidvalidity,
             }
@@ -121,9 +155,9 @@ def _take(
         ]
         left = taking.failures
         scripts = import_scripts(
-            console, store, mailbox, tree=tree, is_whole=not wanted, dry_run=dry_run, failures=left
+            console, store, account.user.mailbox, tree=tree, is_whole=not wanted, dry_run=dry_run, failures=left
         )
-    columns = ("folder", "put", "present", "failed", "uids")
+    columns = ("folder", "put", "present", "failed", "sealed", "uids")
     return _show(console, rows, columns, left.found, scripts=scripts, dry_run=dry_run)
 
 
@@ -160,9 +194,21 @@ def _register(flavour: Flavour, sentence: str) -> None:
     @MERGE
     @SCRIPTS_FROM
     @NO_SCRIPTS
+    @SEAL
+    @PASSWORD
+    @RECOVERY
     @pass_console
     def take(
-        console: Console, source: str, address: str, *, folders: tuple[str, ...], dry_run: bool, merge: bool
+        console: Console,
+        source: str,
+        address: str,
+        *,
+        folders: tuple[str, ...],
+        dry_run: bool,
+        merge: bool,
+        seals: bool | None,
+        password_stdin: bool,
+        recovery_stdin: bool,
     ) -> int:
         place = os.path.abspath(source)  # noqa: PTH100 (as text for the disk)
         return _take(
@@ -173,6 +219,9 @@ def _register(flavour: Flavour, sentence: str) -> None:
             folders=folders,
             dry_run=dry_run,
             merge=merge,
+            seals=seals,
+            password_stdin=password_stdin,
+            recovery_stdin=recovery_stdin,
         )
 
 
@@ -189,9 +238,21 @@ _register("courier", "Take over a Maildir++ tree of Courier.")
 @MERGE
 @SCRIPTS_FROM
 @NO_SCRIPTS
+@SEAL
+@PASSWORD
+@RECOVERY
 @pass_console
 def take_mbox(
-    console: Console, source: str, address: str, *, folders: tuple[str, ...], dry_run: bool, merge: bool
+    console: Console,
+    source: str,
+    address: str,
+    *,
+    folders: tuple[str, ...],
+    dry_run: bool,
+    merge: bool,
+    seals: bool | None,
+    password_stdin: bool,
+    recovery_stdin: bool,
 ) -> int:
     """Take over an mbox file as INBOX, or a directory of them."""
     place = os.path.abspath(source)  # noqa: PTH100 (as text for the disk)
@@ -202,6 +263,9 @@ def take_mbox(
         folders=folders,
         dry_run=dry_run,
         merge=merge,
+        seals=seals,
+        password_stdin=password_stdin,
+        recovery_stdin=recovery_stdin,
     )
 
 
@@ -211,12 +275,29 @@ def take_mbox(
 @FOLDERS
 @DRY_RUN
 @NO_SCRIPTS
+@OPEN
+@PASSWORD
+@RECOVERY
 @pass_console
-def write_out_maildir(console: Console, address: str, target: str, *, folders: tuple[str, ...], dry_run: bool) -> int:
+def write_out_maildir(
+    console: Console,
+    address: str,
+    target: str,
+    *,
+    folders: tuple[str, ...],
+    dry_run: bool,
+    opens: bool,
+    password_stdin: bool,
+    recovery_stdin: bool,
+) -> int:
     """Write a Maildir++ tree that Dovecot opens with the same UIDs, and the user's scripts beside it."""
+    account = console.directory.find(parse_address(address))
     scripts = scripts_target(is_whole=not folders)
     writer = partial(write_maildir, scripts=scripts)
-    return _write(console, writer, address, target, folders=folders, dry_run=dry_run, scripts=scripts)
+    with _opener(console, account, opens=opens, password_stdin=password_stdin, recovery_stdin=recovery_stdin) as opener:
+        return _write(
+            console, writer, account, target, folders=folders, dry_run=dry_run, opener=opener, scripts=scripts
+        )
 
 
 @export.command("mbox")
@@ -224,10 +305,25 @@ def write_out_maildir(console: Console, address: str, target: str, *, folders: t
 @TARGET
 @FOLDERS
 @DRY_RUN
+@OPEN
+@PASSWORD
+@RECOVERY
 @pass_console
-def write_out_mbox(console: Console, address: str, target: str, *, folders: tuple[str, ...], dry_run: bool) -> None:
+def write_out_mbox(
+    console: Console,
+    address: str,
+    target: str,
+    *,
+    folders: tuple[str, ...],
+    dry_run: bool,
+    opens: bool,
+    password_stdin: bool,
+    recovery_stdin: bool,
+) -> int:
     """Write a directory with an mbox file for each folder."""
-    _write(console, write_mbox, address, target, folders=folders, dry_run=dry_run)
+    account = console.directory.find(parse_address(address))
+    with _opener(console, account, opens=opens, password_stdin=password_stdin, recovery_stdin=recovery_stdin) as opener:
+        return _write(console, write_mbox, account, target, folders=folders, dry_run=dry_run, opener=opener)
 
 
 class _Writer(Protocol):
@@ -240,36 +336,58 @@ class _Writer(Protocol):
         progress: Progress,
         wanted: frozenset[FolderName],
         dry_run: bool,
+        opener: Opener | None,
     ) -> Iterator[FolderWritten]: ...
+
+
+@contextmanager
+def _opener(
+    console: Console, account: Account, *, opens: bool, password_stdin: bool, recovery_stdin: bool
+) -> Generator[Opener | None]:
+    if not opens:
+        yield None
+        return
+    with opened_keys(console, account, password_stdin=password_stdin, recovery_stdin=recovery_stdin) as keys:
+        yield opener_of(keys)
 
 
 def _write(
     console: Console,
     writer: _Writer,
-    address: str,
+    account: Account,
     target: str,
     *,
     folders: tuple[str, ...],
     dry_run: bool,
+    opener: Opener | None,
     scripts: ScriptsTarget | None = None,
 ) -> int:
-    place = os.path.abspath(target)  # noqa: PTH100 (as text for the disk)
-    with _mailbox(console, address) as (store, mailbox), Bar(console) as bar:
+    place, mailbox = os.path.abspath(target), account.user.mailbox  # noqa: PTH100 (as text for the disk)
+    left: list[PassedOver] = []
+    rows: list[Row] = []
+    with console.store() as store, Bar(console) as bar:
         if not store.mailbox_exists(mailbox):
             raise MailboxNotFound(f"{mailbox} has no mail yet")
-        written = writer(store, mailbox, (CallersDisk(), place), progress=bar, wanted=_names(folders), dry_run=dry_run)
-        rows: list[Row] = [
-            {
-                "folder": str(one.folder),
-                "written": one.written,
-                "present": one.present,
-                "uidvalidity": one.uidvalidity,
-            }
-            for one in written
-        ]
-    left = [] if scripts is None else scripts.failures.found
+        wanted = _names(folders)
+        written = writer(
+            store, mailbox, (CallersDisk(), place), progress=bar, wanted=wanted, dry_run=dry_run, opener=opener
+        )
+        for one in written:
+            left += [PassedOver(place=where, reason="no key opens it") for where in one.left]
+            rows.append(
+                {
+                    "folder": str(one.folder),
+                    "written": one.written,
+                    "present": one.present,
+                    "sealed": one.sealed,
+                    "opened": one.opened,
+                    "uidvalidity": one.uidvalidity,
+                }
+            )
+    left += [] if scripts is None else scripts.failures.found
     told = [] if scripts is None else rows_of(scripts)
-    return _show(console, rows, ("folder", "written", "present"), left, scripts=told, dry_run=dry_run)
+    columns = ("folder", "written", "present", "sealed", "opened")
+    return _show(console, rows, columns, left, scripts=told, dry_run=dry_run)
 
 
 commands: Final = (import_, export)

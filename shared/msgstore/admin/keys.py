@@ -11,6 +11,7 @@ from typing import Final, Literal
 import rich_click as click
 
 from msgstore.admin.console import Console, Row, Value, confirm, pass_console, read_password, read_secret
+from msgstore.admin.sealing import PASSWORD, RECOVERY
 from msgstore.admin.userkeys import add_first, give_keys, open_with_password, require_password
 from msgstore.admin.users import ADDRESS, find_account
 from msgstore.auth.directory import Account
@@ -26,12 +27,6 @@ from msgstore.model.keys import KeyMalformed
 __all__ = ["commands"]
 
 RECOVERY_SLOT: Final = "recovery"
-PASSWORD: Final = click.option(
-    "--password-stdin", is_flag=True, help="Read the user's password from standard input, one line."
-)
-RECOVERY: Final = click.option(
-    "--recovery-stdin", is_flag=True, help="Read the recovery key from standard input, one line."
-)
 FILE: Final = click.Path(dir_okay=False, path_type=Path)
 
 

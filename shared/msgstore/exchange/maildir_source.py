@@ -8,13 +8,14 @@ from typing import Final, Literal, cast
 
 from msgstore.exchange.courier_lists import UIDDB_NAME, parse_courier_subscriptions, read_courier_lists
 from msgstore.exchange.dovecot_lists import Lists, has_dovecot_lists, read_dovecot_lists, read_if_there
+from msgstore.exchange.sealing import is_marked
 from msgstore.exchange.values import Failures, ForeignFolder, ForeignMessage, fit_keywords
 from msgstore.model.errors import InvalidFolderName
 from msgstore.model.folder import INBOX, FolderName, SpecialUse
 from msgstore.model.message import Uid
 from msgstore.store.disk import Disk
 from msgstore.store.maildir.folders import RESERVED_DIRECTORIES, folder_of, parse_subscriptions
-from msgstore.store.maildir.names import base_of, flags_of, is_message_name, order_key
+from msgstore.store.maildir.names import base_of, fields_of, flags_of, is_message_name, order_key
 
 __all__ = ["Flavour", "MaildirSource", "parse_special_uses", "read_chunks"]
 
@@ -192,8 +193,9 @@ class MaildirSource:
                     if inner not in inner_fds:
                         inner_fds[inner] = self._disk.open_directory(folder_fd, [inner])
                     date = int(self._disk.stat(inner_fds[inner], name).st_mtime)
-                except OSError as error:
-                    self.failures.add(where, error.strerror or str(error))
+                    sealed = is_marked(fields_of(base).get("E"))
+                except (OSError, ValueError) as error:
+                    self.failures.add(where, getattr(error, "strerror", None) or str(error))
                     continue
                 keywords, unfit = fit_keywords(lists.keywords_of(name))
                 for keyword in sorted(unfit):
@@ -206,6 +208,7 @@ class MaildirSource:
                     flags=flags_of(name),
                     keywords=keywords,
                     uidl=lists.uidls.get(base),
+                    sealed=sealed,
                 )
         finally:
             for inner_fd in inner_fds.values():

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from msgstore.exchange.script_target import ScriptsTarget
+from msgstore.exchange.sealing import Opener
 from msgstore.exchange.target import (
     FolderWritten,
     TargetDirectory,
@@ -21,6 +22,7 @@ from msgstore.exchange.target import (
     opened_messages,
     own_uidl,
     special_uses,
+    take_octets,
 )
 from msgstore.exchange.values import Progress
 from msgstore.model.address import MailboxId
@@ -28,6 +30,7 @@ from msgstore.model.folder import FolderName
 from msgstore.model.interfaces import Body, Folder, MessageStore
 from msgstore.model.message import MessageInfo
 from msgstore.store.disk import Disk
+from msgstore.store.lines import LineEnds
 from msgstore.store.maildir.extra import format_extra
 from msgstore.store.maildir.folders import directory_of, format_subscriptions
 from msgstore.store.maildir.keywords import format_keywords, letters_for
@@ -61,11 +64,13 @@ def write_maildir(
     progress: Progress,
     wanted: frozenset[FolderName] = frozenset(),
     dry_run: bool = False,
+    opener: Opener | None = None,
     scripts: ScriptsTarget | None = None,
 ) -> Iterator[FolderWritten]:
     """Write folders out, each answer when it is done; ``target`` is a disk and a path on it.
 
-    With ``scripts`` the user's scripts follow the last folder.
+    Sealed messages stay blobs and are marked as such, unless ``opener`` opens them.  With ``scripts`` the user's
+    scripts follow the last folder.
 
     Raises:
         FileExistsError: there is something else.
@@ -78,14 +83,14 @@ def write_maildir(
             scripts.write(store.scripts(mailbox), None)
         return
     disk, path = target
-    with closing(TargetDirectory(disk, path, kind="maildir", mailbox=mailbox)) as directory:
+    with closing(TargetDirectory(disk, path, kind="maildir", mailbox=mailbox, opens=opener is not None)) as directory:
         highest = 0
         # A tree without INBOX is none.
         os.close(_open_folder(disk, directory.fd, ""))
         for info in infos:
             folder_fd = _open_folder(disk, directory.fd, directory_of(info.name))
             try:
-                written = _FolderTarget(disk, folder_fd, store.folder(mailbox, info.name)).write(progress)
+                written = _FolderTarget(disk, folder_fd, store.folder(mailbox, info.name), opener).write(progress)
             finally:
                 os.close(folder_fd)
             highest = max(highest, written.uidvalidity)
@@ -116,8 +121,9 @@ def _open_folder(disk: Disk, root_fd: int, name: str) -> int:
 class _FolderTarget:
     """Writes one folder."""
 
-    def __init__(self, disk: Disk, folder_fd: int, handle: Folder) -> None:
+    def __init__(self, disk: Disk, folder_fd: int, handle: Folder, opener: Opener | None) -> None:
         self._disk = disk
+        self._opener = opener
         self._fd = folder_fd
         self._handle = handle
         self._status = handle.stat()
@@ -157,12 +163,14 @@ class _FolderTarget:
     def _one(self, info: MessageInfo, body: Body | None, name: str | None, fds: tuple[int, int]) -> None:
         cur, _ = fds
         letters, self._lists.letters, extra = letters_for(info.keywords, self._lists.letters)
+        plain: bytearray | None = None
         if body is None:
             assert name is not None
             base = base_of(name)
             self._written.present += 1
         else:
-            base = f"{self._key(info)},S={body.stored_octets},W={info.octets}"
+            plain = take_octets(info, body, self._opener, self._written)
+            base = f"{self._key(info)},{_sizes(info, body, plain)}"
             self._written.written += 1
         wanted = with_flags(base, info.flags, keyword_letters=letters)
         uidl = own_uidl(info, self._status.uidvalidity)
@@ -170,15 +178,18 @@ class _FolderTarget:
         if extra:
             self._lists.extra.append(format_extra(base, extra))
         if body is not None:
-            self._write(body, base, wanted, date=info.internal_date, fds=fds)
+            chunks = body.chunks() if plain is None else iter((plain,))
+            self._write(chunks, base, wanted, date=info.internal_date, fds=fds)
         elif name is not None and name != wanted:
             self._disk.rename((cur, name), (cur, wanted))
 
-    def _write(self, body: Body, base: str, name: str, *, date: int, fds: tuple[int, int]) -> None:
+    def _write(
+        self, chunks: Iterator[bytes | bytearray], base: str, name: str, *, date: int, fds: tuple[int, int]
+    ) -> None:
         cur, tmp = fds
         fd = self._disk.create_named(tmp, base)
         self._waiting.append((fd, base, name))
-        for chunk in body.chunks():
+        for chunk in chunks:
             self._disk.write(fd, chunk)
         self._disk.set_modified(fd, date)
         if len(self._waiting) >= _SYNC_EVERY:
@@ -208,6 +219,15 @@ class _FolderTarget:
             header_fields=(("G", secrets.token_hex(16)),),
         )
         self._disk.replace(self._fd, "dovecot-uidlist", uidlist.format())
+
+
+def _sizes(info: MessageInfo, body: Body, plain: bytearray | None) -> str:
+    """Say how large the message is; a sealed one is as large as what is in it."""
+    if plain is not None:
+        ends = LineEnds()
+        ends.feed(bytes(plain))
+        return f"S={ends.octets},W={ends.wire_octets}"
+    return f"S={info.octets},W={info.octets},E=1" if info.sealed else f"S={body.stored_octets},W={info.octets}"
 
 
 def _key_of(name: str) -> str:

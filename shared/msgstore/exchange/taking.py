@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from msgstore.exchange.matching import Known, Print, read_message
+from msgstore.exchange.sealing import PLAIN, Coming, Sealing
 from msgstore.exchange.values import Failures, ForeignFolder, ForeignMessage, Progress, Source
 from msgstore.model.address import MailboxId
 from msgstore.model.errors import FolderHasChildren, FolderNotFound, InvalidFolderName, ReservedFolderName
@@ -37,6 +38,12 @@ class FolderTaken:
     present: int = 0
     """Messages that were here already."""
 
+    sealed: int = 0
+    """Of those that were put: kept as blobs."""
+
+    sealed_here: int = 0
+    """Of these: came in plain and were sealed."""
+
     failed: int = 0
     """Messages that could not be put; the failures of the source say why."""
 
@@ -47,6 +54,7 @@ class _Batch:
 
     staged: ExitStack
     messages: list[Restored]
+    coming: list[Coming] = field(default_factory=list[Coming])
     octets: int = 0
 
 
@@ -63,8 +71,11 @@ class Taking:
         wanted: frozenset[FolderName] = frozenset(),
         dry_run: bool = False,
         merges: bool = False,
+        sealing: Sealing = PLAIN,
     ) -> None:
         """Prepare; ``wanted`` are the folders to take, none for all.
+
+        ``sealing`` says what becomes of mail that is sealed or is to be.
 
         With ``merges`` messages get new UIDs where a folder is in use here with UIDs of its own, else such a folder is
         left alone and reported.  A dry run changes no mail and no folder.
@@ -76,6 +87,7 @@ class Taking:
         self._wanted = wanted
         self._dry_run = dry_run
         self._merges = merges
+        self._sealing = sealing
         self._uses = source.special_uses()
 
     @property
@@ -196,9 +208,21 @@ class Taking:
         """Whether messages whose UIDs cannot be kept get new ones."""
         return self._merges
 
+    @property
+    def sealing(self) -> Sealing:
+        """What becomes of sealed mail."""
+        return self._sealing
+
     def step(self) -> None:
         """One more message is done."""
         self._progress.step()
+
+    @staticmethod
+    def count_put(taken: FolderTaken, coming: Coming) -> None:
+        """Note a message that was put, or would be."""
+        taken.put += 1
+        taken.sealed += coming.sealed
+        taken.sealed_here += coming.was_sealed_here
 
     def fail(self, taken: FolderTaken, message: ForeignMessage, reason: str) -> None:
         """Note a message that could not be put."""
@@ -260,13 +284,18 @@ class _Restoring:
         self._taking.step()
 
     def _stage(self, message: ForeignMessage, uid: Uid) -> None:
+        try:
+            coming = self._taking.sealing.prepare(message)
+        except OSError as error:
+            self._taking.fail(self._taken, message, error.strerror or str(error))
+            return
         if self._taking.is_dry:
-            self._taken.put += 1
+            self._taking.count_put(self._taken, coming)
             self._taking.step()
             return
-        staged = self._taking.store.stage()
+        staged = self._taking.store.stage(sealed=coming.sealed)
         try:
-            octets = read_message(message, staged).wire_octets
+            octets = read_message(coming, staged).wire_octets
         except OSError as error:
             staged.discard()
             self._taking.fail(self._taken, message, error.strerror or str(error))
@@ -276,6 +305,7 @@ class _Restoring:
             raise
         self._batch.staged.callback(staged.discard)
         self._batch.octets += octets
+        self._batch.coming.append(coming)
         self._batch.messages.append(
             Restored(
                 staged=staged,
@@ -294,8 +324,8 @@ class _Restoring:
         if not batch.messages or self._handle is None:
             return
         self._handle.restore(batch.messages)
-        self._taken.put += len(batch.messages)
-        for _ in batch.messages:
+        for coming in batch.coming:
+            self._taking.count_put(self._taken, coming)
             self._taking.step()
         batch.staged.close()
         self._batch = _Batch(staged=ExitStack(), messages=[])
@@ -322,19 +352,25 @@ class _Appending:
 
     def _one(self, message: ForeignMessage) -> None:
         if self._known is None:
-            self._known = Known(self._handle, after_uid=self._after_uid)
+            self._known = Known(self._handle, after_uid=self._after_uid, sealing=self._taking.sealing)
+        coming = self._taking.sealing.prepare(message)
         if self._taking.is_dry or self._handle is None:
-            self._count(self._known, read_message(message, None), message)
+            self._count(self._known, read_message(coming, None), message, coming)
             return
-        with self._taking.store.stage() as staged:
-            if self._count(self._known, read_message(message, staged), message):
+        with self._taking.store.stage(sealed=coming.sealed) as staged:
+            if self._count(self._known, read_message(coming, staged), message, coming):
                 self._handle.append(
                     staged, flags=message.flags, keywords=message.keywords, internal_date=message.internal_date
                 )
 
-    def _count(self, known: Known, read: Print, message: ForeignMessage) -> bool:
+    def _count(self, known: Known, read: Print, message: ForeignMessage, coming: Coming) -> bool:
         """Whether a message is to be put."""
         is_here = known.take(read, message.internal_date)
-        self._taken.present += is_here
-        self._taken.put += not is_here
+        if is_here is None:
+            self._taking.fail(self._taken, message, "may be here already, sealed: only the user's keys can tell")
+            return False
+        if is_here:
+            self._taken.present += 1
+        else:
+            self._taking.count_put(self._taken, coming)
         return not is_here

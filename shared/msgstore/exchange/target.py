@@ -4,10 +4,11 @@ import errno
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, cast
 
 from msgstore.exchange.mbox_source import MARKER_NAME
+from msgstore.exchange.sealing import Opener
 from msgstore.model.address import MailboxId
 from msgstore.model.errors import MessageNotFound
 from msgstore.model.folder import FolderInfo, FolderName
@@ -23,6 +24,7 @@ __all__ = [
     "opened_messages",
     "own_uidl",
     "special_uses",
+    "take_octets",
 ]
 
 _PAGE: Final = 1000
@@ -41,11 +43,20 @@ class FolderWritten:
     present: int = 0
     """Messages that an earlier run had written."""
 
+    sealed: int = 0
+    """Of those written: blobs, written as they are."""
+
+    opened: int = 0
+    """Of those written: sealed here, and opened."""
+
+    left: list[str] = field(default_factory=list[str])
+    """Sealed messages that were to be opened and that no key opens."""
+
 
 class TargetDirectory:
     """The directory an export writes to: a new one, an empty one, or one in which an export was not finished."""
 
-    def __init__(self, disk: Disk, path: str, *, kind: str, mailbox: MailboxId) -> None:
+    def __init__(self, disk: Disk, path: str, *, kind: str, mailbox: MailboxId, opens: bool = False) -> None:
         """Open it, and make it where it is missing.
 
         Raises:
@@ -54,6 +65,9 @@ class TargetDirectory:
         """
         self._disk = disk
         self._facts: dict[str, object] = {"mailbox": str(mailbox), "kind": kind}
+        if opens:
+            # What was written sealed must not be taken for open by a later run, nor the other way round.
+            self._facts["opened"] = True
         self.fd: Final = disk.open_root(path, create=True)
         try:
             self._begin(path)
@@ -103,6 +117,18 @@ def foreseen(store: MessageStore, mailbox: MailboxId, infos: Sequence[FolderInfo
 def own_uidl(info: MessageInfo, uidvalidity: int) -> str | None:
     """Give the POP3 id of a message where it is another one than UID and UIDVALIDITY make."""
     return info.uidl if info.uidl != f"{info.uid:08x}{uidvalidity:08x}" else None
+
+
+def take_octets(info: MessageInfo, body: Body, opener: Opener | None, written: FolderWritten) -> bytearray | None:
+    """Open a sealed message where that is wanted, and count it; None where it goes out as it is."""
+    plain = None
+    if info.sealed and opener is not None:
+        plain = opener(b"".join(body.chunks()))
+        if plain is None:
+            written.left.append(f"{written.folder}: message {info.uid}")
+    written.opened += plain is not None
+    written.sealed += info.sealed and plain is None
+    return plain
 
 
 def opened_messages(

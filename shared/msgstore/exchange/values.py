@@ -47,6 +47,9 @@ class ForeignMessage:
     uidl: str | None = None
     """None where it follows from UID and UIDVALIDITY."""
 
+    sealed: bool = False
+    """Whether the source says that the octets are a blob for the owner's key."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignFolder:

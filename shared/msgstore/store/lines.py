@@ -2,7 +2,7 @@
 
 from typing import Final
 
-__all__ = ["HEADER_LIMIT_OCTETS", "HeaderBlock", "LineEnds", "to_lf"]
+__all__ = ["HEADER_LIMIT_OCTETS", "HeaderBlock", "LineEnds", "to_crlf", "to_lf"]
 
 HEADER_LIMIT_OCTETS: Final = 256 * 1024
 """Longer headers are stored whole; only what filters see of them is cut."""
@@ -79,6 +79,13 @@ def _header_end(held: bytearray, start: int) -> int:
     if lf >= 0:
         return lf + 2
     return crlf + 3 if crlf >= 0 else 0
+
+
+def to_crlf(whole: bytes | bytearray) -> bytes | bytearray:
+    """Turn every line end of a whole message into CRLF; gives the message itself where nothing is to be turned."""
+    if whole.count(b"\n") == whole.count(b"\r\n"):
+        return whole
+    return whole.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
 
 
 def to_lf(chunk: bytes, *, held_cr: bool) -> tuple[bytes, bool]:

@@ -1,0 +1,77 @@
+"""Keys where verbs need them to open and seal mail: from a password or a recovery key, for the time of a block."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Final
+
+import rich_click as click
+
+from msgstore.admin.console import Console, read_password, read_secret
+from msgstore.admin.userkeys import open_with_password
+from msgstore.auth.directory import Account
+from msgstore.crypto import OpenKeys, PublicKey, decode_recovery, open_sealed, recover_key_file, seal
+from msgstore.exchange.sealing import Opener, Sealer
+from msgstore.model.errors import KeyNotFound
+from msgstore.model.keys import SealError
+
+__all__ = ["PASSWORD", "RECOVERY", "needed_key", "opened_keys", "opener_of", "sealer_for"]
+
+PASSWORD: Final = click.option(
+    "--password-stdin", is_flag=True, help="Read the user's password from standard input, one line."
+)
+RECOVERY: Final = click.option(
+    "--recovery-stdin", is_flag=True, help="Read the recovery key from standard input, one line."
+)
+
+
+@contextmanager
+def opened_keys(
+    console: Console, account: Account, *, password_stdin: bool, recovery_stdin: bool
+) -> Generator[OpenKeys]:
+    """Open a user's keys with the password, which is asked for, or with the recovery key; wiped at the end.
+
+    Raises:
+        click.UsageError: both were said, or there is nobody to be asked.
+        WrongPassword, WrongRecoveryKey: it does not open them.
+        KeyNotFound, KeyUnreadable, KeyUnusable: as the names say.
+    """
+    if password_stdin and recovery_stdin:
+        raise click.UsageError("say --password-stdin or --recovery-stdin")
+    if recovery_stdin:
+        given = read_secret("Recovery key", from_stdin=True, option="--recovery-stdin")
+        with decode_recovery(given) as secret:
+            opened: OpenKeys = recover_key_file(console.keys.wrapped(account.user).content, secret)
+    else:
+        _, opened = open_with_password(console, account, read_password(from_stdin=password_stdin, twice=False))
+    with opened:
+        yield opened
+
+
+def needed_key(console: Console, account: Account) -> PublicKey:
+    """Give the key that a user's mail is sealed to.
+
+    Raises:
+        KeyNotFound: the user has none.
+        KeyUnreadable, KeyMalformed: there is one, or may be, and it cannot be used.
+    """
+    public = console.keys.public_key(account.user)
+    if public is None:
+        raise KeyNotFound(f"{account.user.mailbox} has no key; `msgstore key generate` makes one")
+    return public
+
+
+def opener_of(keys: OpenKeys) -> Opener:
+    """Give what opens blobs with any of the keys, while these are not wiped."""
+
+    def opener(blob: bytes) -> bytearray | None:
+        try:
+            return open_sealed(blob, keys.keys)
+        except SealError:
+            return None
+
+    return opener
+
+
+def sealer_for(public: PublicKey) -> Sealer:
+    """Give what seals to a key."""
+    return lambda message: seal(message, public)
