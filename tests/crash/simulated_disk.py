@@ -185,6 +185,18 @@ class RecordingDisk(Disk):
         super().rename_new(source, target)
         self._move(source, target, node)
 
+    def exchange(self, first: tuple[int, str], second: tuple[int, str]) -> None:
+        nodes = self._named(first), self._named(second)
+        super().exchange(first, second)
+        above, below = self._node(first[0]), self._node(second[0])
+
+        def apply(model: Model) -> None:
+            one = model.directory(above), first[1], nodes[1]
+            other = model.directory(below), second[1], nodes[0]
+            Change((one, other)).begin()
+
+        self.record.append(apply)
+
     def unlink(self, directory_fd: int, name: str) -> None:
         super().unlink(directory_fd, name)
         self._entry(directory_fd, name, None)

@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -12,9 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from msgstore.model.address import MailboxId
+from msgstore.model.envelope import SEAL_OVERHEAD_OCTETS
 from msgstore.model.errors import MsgstoreError
 from msgstore.model.folder import INBOX, FolderName
-from msgstore.model.interfaces import Filing, MessageStore
+from msgstore.model.interfaces import Filing, MessageStore, StagedMessage
 from msgstore.model.message import ANSWERED, FLAGGED, SEEN, Uid
 from msgstore.model.outcomes import FlagChange
 from msgstore.store.clock import SystemClock
@@ -119,6 +121,23 @@ class StoreMachine(RuleBasedStateMachine):
 
         self.same(set_them)
 
+    @rule(place=places, numbers=numbers, again=st.booleans(), mark=st.integers(0x80, 0xFF))
+    def seal(self, place: tuple[MailboxId, FolderName], numbers: set[int], again: bool, mark: int) -> None:  # noqa: FBT001
+        def seal_them(store: MessageStore) -> object:
+            folder = store.folder(*place)
+            # Nothing in a blob may also mean that it is cut off: how large its file is only a look would tell.
+            sizes = {info.uid: info.octets for info in folder.list() if info.uid in numbers and info.octets}
+            with ExitStack() as held:
+                blobs: dict[Uid, StagedMessage] = {}
+                for uid, octets in sizes.items():
+                    blobs[uid] = held.enter_context(store.stage(sealed=True))
+                    blobs[uid].write(bytes((mark,)) * (octets + SEAL_OVERHEAD_OCTETS))
+                return folder.seal(blobs, again=again)
+
+        self.same(seal_them)
+        # It may have been done for all that were named: what was shown of these is no more.
+        self.shown = {key: text for key, text in self.shown.items() if key[:2] != place or key[3] not in numbers}
+
     @rule(place=places, numbers=numbers, to=st.sampled_from(FOLDERS))
     def copy(self, place: tuple[MailboxId, FolderName], numbers: set[int], to: FolderName) -> None:
         def copy_them(store: MessageStore) -> object:
@@ -220,7 +239,7 @@ class StoreMachine(RuleBasedStateMachine):
             infos = handle.list()
             return (
                 (status.messages, status.octets, status.unseen, status.uidnext),
-                [(info.uid, info.octets, info.stored_octets, info.flags, info.keywords) for info in infos],
+                [(info.uid, info.octets, info.stored_octets, info.flags, info.keywords, info.sealed) for info in infos],
             )
 
         self.same(rows)

@@ -3,12 +3,14 @@
 import json
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from msgstore.model.address import MailboxId
+from msgstore.model.envelope import SEAL_OVERHEAD_OCTETS
 from msgstore.model.errors import MessageExpunged, StoreUnavailable
 from msgstore.model.folder import INBOX, FolderName
-from msgstore.model.interfaces import Filing
+from msgstore.model.interfaces import Filing, StagedMessage
 from msgstore.model.message import FLAGGED, SEEN, Uid
 from msgstore.model.outcomes import FlagChange
 from msgstore.store.maildir.layout import Layout
@@ -103,6 +105,23 @@ def shuffle(store: MaildirStore, stop: Path) -> None:
         time.sleep(0.01)
 
 
+def seal(store: MaildirStore, stop: Path) -> None:
+    """Seal everything that is plain, and once more behind the end; names what is left plain then."""
+    is_last = False
+    while not is_last:
+        is_last = stop.exists()
+        folder = store.folder(ALICE, INBOX)
+        with ExitStack() as held:
+            blobs: dict[Uid, StagedMessage] = {}
+            for info in folder.list():
+                if not info.sealed:
+                    blobs[info.uid] = held.enter_context(store.stage(sealed=True))
+                    blobs[info.uid].write(b"\xee" * (info.octets + SEAL_OVERHEAD_OCTETS))
+            folder.seal(blobs)
+    plain = [info.octets - LEAST_OCTETS for info in store.folder(ALICE, INBOX).list() if not info.sealed]
+    print(json.dumps({"plain": plain}), flush=True)
+
+
 def main() -> None:
     """Play one part."""
     part, root, *numbers = sys.argv[1:]
@@ -120,6 +139,8 @@ def main() -> None:
         mark(store, stop)
     elif part == "shuffle":
         shuffle(store, stop)
+    elif part == "seal":
+        seal(store, stop)
     elif part == "expunge":
         expunge(store, stop)
     store.close()

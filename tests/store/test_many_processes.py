@@ -36,13 +36,16 @@ def lines_of(child: "subprocess.Popen[str]") -> list[dict[str, Any]]:
 
 
 @pytest.mark.timeout(90)
-def test_every_listing_of_every_process_shows_each_message_once_under_its_one_uid(tmp_path: Path) -> None:
+@pytest.mark.parametrize("also", [(), ("seal", "seal")])
+def test_every_listing_of_every_process_shows_each_message_once_under_its_one_uid(
+    tmp_path: Path, also: tuple[str, ...]
+) -> None:
     store = MaildirStore(str(tmp_path), layout_for=lambda _: Layout())
     store.create_mailbox(ALICE)
     store.close()
 
     listers = [start("look", tmp_path) for _ in range(2)]
-    others = [start("flip", tmp_path), start("expunge", tmp_path)]
+    others = [start("flip", tmp_path), start("expunge", tmp_path), *(start(part, tmp_path) for part in also)]
     deliverers = [start("deliver", tmp_path, 0, DELIVERED), start("deliver", tmp_path, DELIVERED, DELIVERED)]
     for child in deliverers:
         lines_of(child)
@@ -69,6 +72,9 @@ def test_every_listing_of_every_process_shows_each_message_once_under_its_one_ui
         }
     assert len(set(number_of.values())) == len(number_of)
     assert len({listing["uidvalidity"] for of_one in seen for listing in of_one}) == 1
+    if also:
+        # The last one works alone.
+        assert lines_of(start("seal", tmp_path)) == [{"plain": []}]
 
 
 @pytest.mark.timeout(120)

@@ -4,7 +4,7 @@ All of them block.  They may be called from any thread; one object's methods may
 its docstring says otherwise.  Nothing here keeps the state of a session.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from msgstore.model.address import MailboxId
@@ -131,6 +131,22 @@ class Folder(Protocol):
             FolderNotFound: it does not exist or is gone.
 
         RFC 9051 §6.4.6, RFC 7162 §3.1.3.
+        """
+        ...
+
+    def seal(self, blobs: Mapping[Uid, StagedMessage], *, again: bool = False) -> tuple[Uid, ...]:
+        """Put sealed staged messages into the places of the messages they were made of, durably; gives those done.
+
+        A message stays what it is, with its UID, flags, keywords, date, GUID, POP3 unique-id and size; one that was
+        plain gets a new modseq.  Whoever has it open goes on reading what it was.  With ``again`` only what is sealed
+        already is taken, else only what is plain.  Left alone is what is gone, what is not as large as the message in
+        the blob, and what the backend cannot keep under another name.
+
+        After a crash every message is there once, as it was or sealed.  The octets it had may stay on the medium.
+
+        Raises:
+            FolderNotFound: it does not exist or is gone.
+            StoreError: it could not be done for some; what was done stays.
         """
         ...
 

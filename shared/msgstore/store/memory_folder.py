@@ -1,7 +1,7 @@
 """One folder of the memory backend: its state, and the handle whose every step is taken under the store's lock."""
 
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
@@ -219,6 +219,25 @@ class MemoryFolder:
                 if one.uidl is not None:
                     folder.messages[one.uid] = (replace(added, uidl=one.uidl), content)
             folder.uidnext = max(folder.uidnext, uidnext)
+
+    def seal(self, blobs: Mapping[Uid, StagedMessage], *, again: bool = False) -> tuple[Uid, ...]:
+        """Put blobs into the places of the messages they were made of."""
+        with self._house.locked():
+            folder = self._here()
+            done: list[Uid] = []
+            for uid, staged in sorted(blobs.items()):
+                content, sealed = self._house.content_of(staged)
+                assert sealed, "only blobs take the places of messages"
+                found = folder.messages.get(uid)
+                fits = found is not None and found[0].octets == max(len(content) - SEAL_OVERHEAD_OCTETS, 0)
+                if found is None or not fits or found[0].sealed != again:
+                    continue
+                modseq = found[0].modseq if again else folder.modseq + 1
+                info = replace(found[0], sealed=True, stored_octets=len(content), modseq=modseq)
+                folder.messages[uid] = (info, content)
+                done.append(uid)
+            folder.modseq += bool(done) and not again
+            return tuple(done)
 
     def set_flags(
         self,

@@ -21,6 +21,9 @@ On disk::
 lock and assigns no UID; readers assign UIDs in batches under ``dovecot-uidlist.lock`` and sync the list before anybody
 sees them.
 
+What is sealed where it lies (``sealing``) gets another base, ``,E=1`` at its end; it is the same message, and every
+look follows it (``following``).
+
 A look at a folder, downwards: ``folder`` (the interface) and what it is made of, ``reading``, ``changing`` and
 ``appending`` → ``ledger`` (what this process knows of one mailbox) → ``sync`` (is it still true?) → ``comparing`` (what
 is different) → ``uidfile``, ``keywordfile``, ``index``.  The disk is the truth, the index is brought in line with it.

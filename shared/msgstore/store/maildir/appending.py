@@ -5,7 +5,7 @@ his own file names and never looks for them.
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
@@ -40,6 +40,8 @@ class _Arrival:
     wire_octets: int | None
     internal_date: int | None
     extra: frozenset[str]
+    guid: str | None = None
+    """What the UID list is to say of it; None where its base does."""
 
 
 class Appending:
@@ -89,6 +91,7 @@ class Appending:
                         self._sync(fd)
                 row = self._bring_up(index)
                 new, row = self._adopt(index, row, fd, linked)
+                self._keep_guids(index, row, fd, {one.base: one.guid for one in linked if one.guid is not None})
                 from_uids = tuple(Uid(uid) for uid in origins)
                 return Copied(uidvalidity=row.uidvalidity, from_uids=from_uids, to_uids=new)
 
@@ -167,6 +170,8 @@ class Appending:
                     wire_octets=message.wire_octets,
                     internal_date=message.internal_date,
                     extra=spelling.extra,
+                    # Moved, it stays the same message: its GUID is in its name, unless the list gave it another one.
+                    guid=_guid_of(message) if base == message.base else None,
                 )
             )
             return
@@ -261,6 +266,19 @@ class Appending:
         # Somebody may have removed one already: it had a UID all the same, which nobody will see.
         return tuple(Uid(one.uid if one is not None else row.uidnext) for one in numbered), row
 
+    def _keep_guids(self, index: Index, row: FolderRow, fd: int, guids: Mapping[str, str]) -> None:
+        """Let messages that were moved keep GUIDs that are not in their names."""
+        if not guids:
+            return
+        uid_file = self._target.ledger.sync_of(self._target.name).uid_file(fd)
+        with self._house.lock.hold(fd):
+            uid_file.name_guids(guids)
+            for base, guid in guids.items():
+                message = index.by_base(row.id, base)
+                if message is not None:
+                    index.rebase(row.id, message.uid, base, f"G{guid}")
+        self._bring_up(index)
+
     def _insert(
         self,
         index: Index,
@@ -304,3 +322,7 @@ class Appending:
 
     def _folder(self) -> tuple[str, tuple[str, ...]]:
         return self._house.place_of(self._target.mailbox, self._target.name)
+
+
+def _guid_of(message: MessageRow) -> str | None:
+    return next((word[1:] for word in (message.fields or "").split() if word.startswith("G")), None)

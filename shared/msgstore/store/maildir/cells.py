@@ -11,7 +11,7 @@ from msgstore.model.envelope import SEAL_OVERHEAD_OCTETS
 from msgstore.model.message import MessageInfo, Uid
 from msgstore.model.outcomes import Cell, Column
 from msgstore.store.maildir.keywords import names_for
-from msgstore.store.maildir.names import flags_of, keyword_letters_of
+from msgstore.store.maildir.names import SEALED_MARK, flags_of, keyword_letters_of
 from msgstore.store.maildir.rows import FolderRow, MessageRow
 
 __all__ = ["INFO_COLUMNS", "cells", "facts_of", "infos_of", "keywords_of", "needed_columns"]
@@ -28,7 +28,6 @@ _NEEDS: Final[dict[Column, tuple[str, ...]]] = {
     "guid": ("base", "fields"),
     "sealed": ("base",),
 }
-_SEALED_MARK: Final = ",E=1"
 _CACHED_LIMIT: Final = 4096
 _NO_KEYWORDS: Final = frozenset[str]()
 
@@ -74,7 +73,7 @@ def _column(
         case "keywords":
             made = _keywords(cast("Sequence[str]", raw["info"]), cast("Sequence[str | None]", raw["extra"]), keywords)
         case "sealed":
-            made = [_SEALED_MARK in base for base in cast("Sequence[str]", raw["base"])]
+            made = [SEALED_MARK in base for base in cast("Sequence[str]", raw["base"])]
         case "uidl":
             fields = cast("Sequence[str | None]", raw["fields"])
             plain = _plain_uidls(cast("Sequence[int]", raw["uid"]), row.uidvalidity)
@@ -127,7 +126,7 @@ def infos_of(found: Sequence[tuple[object, ...]], row: FolderRow, keywords: dict
             modseq=modseq,
             guid=base if fields is None else _field_or("G", fields, base),
             uidl=f"{uid:08x}{validity}" if fields is None else _field_or("P", fields, f"{uid:08x}{validity}"),
-            sealed=_SEALED_MARK in base,
+            sealed=SEALED_MARK in base,
         )
         for uid, base, info, octets, wire_octets, internal_date, modseq, fields, extra in messages
     )
@@ -135,12 +134,12 @@ def infos_of(found: Sequence[tuple[object, ...]], row: FolderRow, keywords: dict
 
 def facts_of(message: MessageRow) -> BodyFacts | None:
     """Say what the index knows of a message; None where its size was never asked for."""
-    return None if message.wire_octets is None else BodyFacts(message.wire_octets, _SEALED_MARK in message.base)
+    return None if message.wire_octets is None else BodyFacts(message.wire_octets, SEALED_MARK in message.base)
 
 
 def _stored(octets: int | None, base: str) -> int | None:
     """Give the size of the file: names tell that of the message, which in a sealed one is smaller."""
-    if _SEALED_MARK not in base:
+    if SEALED_MARK not in base:
         return octets
     # Nothing in it may also mean that the blob is cut off; only a look at the file would tell.
     return octets + SEAL_OVERHEAD_OCTETS if octets else None

@@ -15,9 +15,10 @@ from msgstore.model.errors import StoreCorrupt
 from msgstore.model.message import UID_LIMIT
 from msgstore.store.disk import Disk
 from msgstore.store.maildir.extra import ExtraKeywords
+from msgstore.store.maildir.following import find_sealed, take_twins_away
 from msgstore.store.maildir.index import Index
 from msgstore.store.maildir.keywordfile import EXTRA_NAME
-from msgstore.store.maildir.names import base_of, is_message_name, order_key, sizes_of
+from msgstore.store.maildir.names import base_of, came_of, is_message_name, order_key, sizes_of
 from msgstore.store.maildir.rows import CUR, NEW, NOWHERE, FolderRow, MessageRow
 from msgstore.store.maildir.stamps import Stamps
 from msgstore.store.maildir.uidfile import ListNews, UidFile
@@ -74,6 +75,7 @@ class Comparison:
         self._extra = self._read_extra()
         self._inserted: list[MessageRow] = []
         self._updated: list[MessageRow] = []
+        self._rebased: dict[int, MessageRow] = {}
         self._buried: list[MessageRow] = []
 
     def run(self) -> FolderRow:
@@ -95,7 +97,7 @@ class Comparison:
         """Whether a list written anew gives a UID that was shown to another message."""
         listed = {record.uid: record.base for record in self._news.records}
         known = [one for place in (NEW, CUR, NOWHERE) for one in self._index.names(row.id, place)]
-        return any(listed.get(uid, base) != base for uid, base, _ in known)
+        return any((now := listed.get(uid, base)) != base and not came_of(now, base) for uid, base, _ in known)
 
     def _read_extra(self) -> ExtraKeywords | None:
         """Read the keywords without letters, where there are any or were."""
@@ -135,6 +137,8 @@ class Comparison:
         places = self._list(inner)
         known = {base: (uid, place, info) for place in inner for uid, base, info in self._index.names(row.id, place)}
         known |= {base: (uid, NOWHERE, info) for uid, base, info in self._index.names(row.id, NOWHERE)}
+        if any(base not in known for base in places):
+            self._follow_sealing(places, known)
         missing = [base for base, (_, place, _) in known.items() if base not in places and place != NOWHERE]
         are_gone = not missing
         if missing:
@@ -160,6 +164,39 @@ class Comparison:
         if self._extra is not None:
             self._note_extra(self._extra)
 
+    def _follow_sealing(self, places: _Places, known: dict[str, tuple[int, int, str]]) -> None:
+        """Know messages again that were sealed where they lie; what a crash left of that is put right."""
+        found = find_sealed(places, (*known, *(record.base for record in self._news.records)))
+        if found is None:
+            return
+        listed = {record.base for record in self._news.records} if self._news.is_whole else found.renamed.keys()
+        if not listed.isdisjoint(found.renamed):
+            self._uid_file.rename(self._news, found.renamed)
+        if found.twins:
+            names: dict[str, list[str]] = {"new": [], "cur": []}
+            for base in found.twins:
+                place, info = places.pop(base)
+                names["cur" if place == CUR else "new"].append(base + info)
+            take_twins_away(self._disk, self._fd, names)
+        for plain, base in found.renamed.items():
+            if plain in known:
+                known[base] = self._rebase(plain, base, known.pop(plain))
+
+    def _rebase(self, plain: str, base: str, where: tuple[int, int, str]) -> tuple[int, int, str]:
+        """Let a message have the base that it was sealed under."""
+        message = self._index.by_base(self._row.id, plain)
+        assert message is not None
+        fields = tuple((word[0], word[1:]) for word in (message.fields or "").split())
+        record = UidRecord(message.uid, plain, fields).renamed(base)
+        self._index.rebase(self._row.id, message.uid, base, _fields_text(record))
+        message.base, message.fields = base, _fields_text(record)
+        sizes = sizes_of(base)
+        assert sizes is not None
+        message.octets, message.wire_octets = sizes.octets, sizes.wire_octets
+        self._rebased[message.uid] = message
+        self._updated.append(message)
+        return where
+
     def _look_for(self, missing: Iterable[str], places: _Places) -> tuple[_Places, bool]:
         """List again until all was found or nothing was renamed during a listing; only then the second value is true.
 
@@ -181,8 +218,15 @@ class Comparison:
     def _moved(self, base: str, place: int, info: str) -> None:
         message = self._index.by_base(self._row.id, base)
         assert message is not None
+        self._moved_to(message, place, info)
+
+    def _moved_to(self, message: MessageRow, place: int, info: str) -> None:
+        known = self._rebased.get(message.uid)
+        if known is None:
+            self._updated.append(message)
+        else:
+            message = known
         message.place, message.info = place, info
-        self._updated.append(message)
 
     def _bury(self, base: str) -> None:
         message = self._index.by_base(self._row.id, base)
@@ -293,9 +337,13 @@ def _new_row(record: UidRecord, where: tuple[int, str], extra: ExtraKeywords | N
         wire_octets=wire_octets,
         internal_date=None,
         modseq=0,
-        fields=" ".join(key + value for key, value in record.fields) or None,
+        fields=_fields_text(record),
         extra=None if extra is None else extra.text_of(record.base),
     )
+
+
+def _fields_text(record: UidRecord) -> str | None:
+    return " ".join(key + value for key, value in record.fields) or None
 
 
 def _sizes(record: UidRecord) -> tuple[int | None, int | None]:

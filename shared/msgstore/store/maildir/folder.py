@@ -1,7 +1,7 @@
 """One folder of a Maildir, as the interface has it: what reads stands here, what changes in ``changing``."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +26,7 @@ from msgstore.store.maildir.index import Index
 from msgstore.store.maildir.reading import TRIES, FolderHouse, Reading
 from msgstore.store.maildir.restoring import restore_messages
 from msgstore.store.maildir.rows import NOWHERE, FolderRow, MessageRow
+from msgstore.store.maildir.sealing import Sealing
 from msgstore.store.staging import StagedFile
 
 __all__ = ["MaildirFolder"]
@@ -175,6 +176,15 @@ class MaildirFolder:
         """Change flags and keywords under one new modseq."""
         changing = Changing(self._reading)
         return changing.set_flags(uids, change, flags=flags, keywords=keywords, unchanged_since=unchanged_since)
+
+    def seal(self, blobs: Mapping[Uid, StagedMessage], *, again: bool = False) -> tuple[Uid, ...]:
+        """Put blobs into the places of the messages they were made of, durably."""
+        staged: dict[Uid, StagedFile] = {}
+        for uid, one in blobs.items():
+            assert isinstance(one, StagedFile), "a message is stored by the store that staged it"
+            assert one.is_sealed, "only blobs take the places of messages"
+            staged[uid] = one
+        return Sealing(self._reading).seal(staged, again=again)
 
     def restore(self, messages: Sequence[Restored], *, uidnext: int = 1) -> None:
         """Put messages of another store here under the UIDs they had."""

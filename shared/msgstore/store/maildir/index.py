@@ -310,6 +310,14 @@ class Index:
             ),
         )
 
+    def rebase(self, folder: int, uid: int, base: str, fields: str | None) -> None:
+        """Note that a message has another base now, and fields of its record."""
+        self._unpack(folder, (uid,))
+        self._database.execute(
+            f"update message set base = {_TEXT}, hash = ?, fields = {_TEXT} where folder = ? and uid = ?",
+            (_kept(base), base_hash(base), _kept(fields), folder, uid),
+        )
+
     def remove(self, folder: int, uids: Sequence[int]) -> None:
         """Forget messages without a trace."""
         self._unpack(folder, uids)

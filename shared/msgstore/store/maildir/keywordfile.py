@@ -44,17 +44,18 @@ def write_extra(disk: Disk, folder_fd: int, changes: Mapping[str, Iterable[str]]
     if not lines:
         return
     try:
-        descriptor = disk.open_append(folder_fd, EXTRA_NAME)
+        content = disk.read_file(folder_fd, EXTRA_NAME)[0]
     except FileNotFoundError:
         disk.replace(folder_fd, EXTRA_NAME, lines)
         return
+    whole, end, torn = content.rpartition(b"\n")
+    if torn or len(content) >= _COMPACT_OCTETS:
+        # Behind a line that a crash cut nothing can be appended: it would belong to that line.
+        disk.replace(folder_fd, EXTRA_NAME, ExtraKeywords.parse(whole + end + lines).format())
+        return
+    descriptor = disk.open_append(folder_fd, EXTRA_NAME)
     try:
-        octets = os.fstat(descriptor).st_size
-        if octets < _COMPACT_OCTETS:
-            disk.write(descriptor, lines)
-            disk.sync_file(descriptor)
-            return
+        disk.write(descriptor, lines)
+        disk.sync_file(descriptor)
     finally:
         os.close(descriptor)
-    content = disk.read_file(folder_fd, EXTRA_NAME)[0]
-    disk.replace(folder_fd, EXTRA_NAME, ExtraKeywords.parse(content + lines).format())

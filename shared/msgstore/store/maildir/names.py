@@ -15,9 +15,11 @@ from typing import Final
 from msgstore.model.message import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
 
 __all__ = [
+    "SEALED_MARK",
     "NameSource",
     "Sizes",
     "base_of",
+    "came_of",
     "fields_of",
     "flags_of",
     "is_message_name",
@@ -25,9 +27,14 @@ __all__ = [
     "keyword_letters_of",
     "order_key",
     "random_hex_source",
+    "sealed_base",
     "sizes_of",
+    "unique_of",
     "with_flags",
 ]
+
+SEALED_MARK: Final = ",E=1"
+"""X25519 with XSalsa20-Poly1305; the sizes beside it are those of the message in the blob."""
 
 _LETTER_OF: Final = {DRAFT: "D", FLAGGED: "F", ANSWERED: "R", SEEN: "S", DELETED: "T"}
 _FLAG_OF: Final = {letter: flag for flag, letter in _LETTER_OF.items()}
@@ -71,6 +78,26 @@ class NameSource:
 def base_of(name: str) -> str:
     """Give the part that never changes."""
     return name.partition(":")[0]
+
+
+def unique_of(base: str) -> str:
+    """Give the part of a base that no other message has, whatever fields follow it."""
+    return base.partition(",")[0]
+
+
+def sealed_base(base: str, octets: int) -> str:
+    """Give the base that a message gets when it is sealed where it lies; ``octets`` is its size with CRLF line ends."""
+    unique, *parts = base.split(",")
+    kept = [part for part in parts if not part.startswith(("S=", "W=", "E="))]
+    return ",".join((unique, *kept, f"S={octets}", f"W={octets}")) + SEALED_MARK
+
+
+def came_of(sealed: str, plain: str) -> bool:
+    """Whether a sealed message is the one of another base, sealed where it lay."""
+    if SEALED_MARK not in sealed or SEALED_MARK in plain or unique_of(sealed) != unique_of(plain):
+        return False
+    before, after = sizes_of(plain), sizes_of(sealed)
+    return after is not None and (before is None or before.wire_octets == after.wire_octets)
 
 
 def is_message_name(name: str) -> bool:

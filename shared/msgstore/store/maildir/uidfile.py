@@ -6,8 +6,8 @@ Everything that writes is called under Dovecot's lock.
 import os
 import re
 import secrets
-from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from msgstore.model.errors import StoreCorrupt
@@ -188,6 +188,28 @@ class UidFile:
             uidlist = parse_uidlist(self._disk.read_file(self._fd, UIDLIST_NAME)[0])
             uidlist.next_uid = uidnext
             self._take(news, self._replace(uidlist))
+
+    def rename(self, news: ListNews, renamed: Mapping[str, str]) -> None:
+        """Write the list anew with other bases for some messages, whose UIDs and GUIDs stay."""
+        uidlist = parse_uidlist(self._disk.read_file(self._fd, UIDLIST_NAME)[0])
+        uidlist.records = [
+            record if record.base not in renamed else record.renamed(renamed[record.base]) for record in uidlist.records
+        ]
+        self._take(news, self._replace(uidlist))
+        news.records = [
+            record if record.base not in renamed else record.renamed(renamed[record.base]) for record in news.records
+        ]
+
+    def name_guids(self, guids: Mapping[str, str]) -> None:
+        """Write the list anew with the GUIDs of messages, given by their bases, that have none in it."""
+        uidlist = parse_uidlist(self._disk.read_file(self._fd, UIDLIST_NAME)[0])
+        uidlist.records = [
+            replace(record, fields=(*record.fields, ("G", guids[record.base])))
+            if record.base in guids and record.get("G") is None
+            else record
+            for record in uidlist.records
+        ]
+        self._replace(uidlist)
 
     def compact(self, news: ListNews, bases: Container[str]) -> None:
         """Write the list anew without the records of messages that are gone."""

@@ -15,7 +15,15 @@ from typing import Final
 from msgstore.model.errors import StoreCorrupt
 from msgstore.model.message import UID_LIMIT
 
-__all__ = ["UidList", "UidRecord", "format_records", "parse_older_uidlist", "parse_records", "parse_uidlist"]
+__all__ = [
+    "UidList",
+    "UidRecord",
+    "can_be_field",
+    "format_records",
+    "parse_older_uidlist",
+    "parse_records",
+    "parse_uidlist",
+]
 
 _HEADER: Final = re.compile(r"3((?: [A-Z][^\s]*)*)\s*")
 _UIDVALIDITY_LIMIT: Final = 2**32 - 1
@@ -36,6 +44,21 @@ class UidRecord:
             if known == key:
                 return value
         return None
+
+    def renamed(self, base: str) -> "UidRecord":
+        """Give the record of the same message under another base; the GUID stays that of the first one.
+
+        Sizes go, which are those of the file.  A base that no field can hold gives way to the new one as GUID.
+        """
+        kept = tuple(one for one in self.fields if one[0] not in "SW")
+        if self.get("G") is None and can_be_field(self.base):
+            kept = (*kept, ("G", self.base))
+        return UidRecord(self.uid, base, kept)
+
+
+def can_be_field(text: str) -> bool:
+    """Whether a text can be the value of a field: without blanks, and not empty."""
+    return text.split() == [text] and " :" not in text
 
 
 @dataclass(slots=True)
