@@ -28,7 +28,7 @@ VERBS: Final = {
     "export": "exchange",
     "folder": "mail",
     "import": "exchange",
-    "key": "keys",
+    "key": "keymail",
     "message": "mail",
     "quota": "quotas",
     "retention": "retention",

@@ -1,18 +1,16 @@
 """``msgstore import`` and ``msgstore export``: mailboxes of other programs in and out."""
 
 import os
-import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
-from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Protocol
 
 import rich_click as click
-from click import progressbar
 
 from msgstore.admin.callers_disk import CallersDisk
 from msgstore.admin.console import Console, Row, pass_console
+from msgstore.admin.progress import Bar
 from msgstore.admin.script_exchange import NO_SCRIPTS, SCRIPTS_FROM, import_scripts, rows_of, scripts_target
 from msgstore.admin.sealing import PASSWORD, RECOVERY, needed_key, opened_keys, opener_of, sealer_for
 from msgstore.auth.directory import Account
@@ -51,38 +49,6 @@ TARGET: Final = click.argument("target", type=click.Path())
 ADDRESS: Final = click.argument("address")
 
 
-class Bar:
-    """Progress on standard error, where that is a terminal; closes what it shows at its end."""
-
-    def __init__(self, console: Console) -> None:
-        self._is_shown = not console.as_json and sys.stderr.isatty()
-        self._step: Callable[[], object] = lambda: None
-        self._end: Callable[[], object] = lambda: None
-
-    def begin(self, label: str, total: int | None) -> None:
-        """End the bar before and show one for a folder."""
-        self._end()
-        if not self._is_shown:
-            return
-        # Each step is an item of an iterable: that is how a bar without an end is moved.
-        bar = progressbar(length=total or 0, label=label, file=sys.stderr, show_pos=True)
-        bar.__enter__()
-        self._step = lambda: bar.update(1)
-        self._end = lambda: bar.__exit__(None, None, None)
-
-    def step(self) -> None:
-        """One more is done."""
-        self._step()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._end()
-
-
 @click.group("import")
 def import_() -> None:
     """Take over a mailbox of another program: UIDs, flags, dates and subscriptions stay.  Run it again to go on."""
@@ -100,7 +66,7 @@ def _sealing(
     """Give what is done about sealed mail; keys are open meanwhile where a password or a recovery key was given."""
     if seals is None:
         seals = console.directory.policy(account.user.mailbox.domain).encryption == "required"
-    sealer = sealer_for(needed_key(console, account)) if seals else None
+    sealer = sealer_for(needed_key(console, account.user)) if seals else None
     if not (password_stdin or recovery_stdin):
         yield Sealing(seal=sealer)
         return

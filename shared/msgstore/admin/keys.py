@@ -24,7 +24,7 @@ from msgstore.crypto.password import hash_password
 from msgstore.model.errors import KeyNotFound
 from msgstore.model.keys import KeyMalformed
 
-__all__ = ["commands"]
+__all__ = ["key"]
 
 RECOVERY_SLOT: Final = "recovery"
 FILE: Final = click.Path(dir_okay=False, path_type=Path)
@@ -255,6 +255,3 @@ def _small(file: Path) -> bytes:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise KeyMalformed(f"{file} is no regular file")
         return found.read(KEY_FILE_LIMIT_OCTETS + 1)
-
-
-commands: Final = (key,)

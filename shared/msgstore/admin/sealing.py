@@ -13,6 +13,7 @@ from msgstore.crypto import OpenKeys, PublicKey, decode_recovery, open_sealed, r
 from msgstore.exchange.sealing import Opener, Sealer
 from msgstore.model.errors import KeyNotFound
 from msgstore.model.keys import SealError
+from msgstore.model.user import User
 
 __all__ = ["PASSWORD", "RECOVERY", "needed_key", "opened_keys", "opener_of", "sealer_for"]
 
@@ -47,16 +48,16 @@ def opened_keys(
         yield opened
 
 
-def needed_key(console: Console, account: Account) -> PublicKey:
+def needed_key(console: Console, user: User) -> PublicKey:
     """Give the key that a user's mail is sealed to.
 
     Raises:
         KeyNotFound: the user has none.
         KeyUnreadable, KeyMalformed: there is one, or may be, and it cannot be used.
     """
-    public = console.keys.public_key(account.user)
+    public = console.keys.public_key(user)
     if public is None:
-        raise KeyNotFound(f"{account.user.mailbox} has no key; `msgstore key generate` makes one")
+        raise KeyNotFound(f"{user.mailbox} has no key; `msgstore key generate` makes one")
     return public
 
 
