@@ -3,12 +3,23 @@
 import os
 import signal
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from msgstore.admin.console import Console
+from msgstore.crypto import SecretKey, encode_recovery
+from msgstore.crypto.document import Document, Entry
+from msgstore.crypto.keyring import OpenKeyring
+from msgstore.crypto.keywrap import wrap_legacy
+from msgstore.crypto.secret import Secret
+from msgstore.model.address import MailboxId
+from msgstore.model.folder import INBOX
+from msgstore.model.message import Uid
 from tests.admin.trial import PATHS, Trial
+from tests.crypto.vectors import CHEAP, NOON
 from tests.exchange.room import tree_of
 
 ALICE = "alice@example.com"
@@ -104,8 +115,9 @@ def test_who_is_meant_has_to_be_said(trial: Trial, arguments: list[str]) -> None
     trial.run("key", "seal-existing", *arguments, stdin="secret\n", code=64)
 
 
+@pytest.mark.timeout(90)
 def test_sealing_that_is_killed_goes_on(trial: Trial) -> None:
-    count = 1000
+    count = 600
     with_mail(trial, count=count)
     with_key(trial)
     before = trial.json("message", "list", ALICE)
@@ -128,3 +140,118 @@ def test_sealing_that_is_killed_goes_on(trial: Trial) -> None:
     assert sealed > 0
     assert plain_files(trial) == 0
     assert trial.json("message", "list", ALICE) == before
+
+
+def rotated(trial: Trial, *, at: datetime) -> tuple[str, str]:
+    """Give Alice mail that is sealed to a key, and another key since then; gives the ids of both."""
+    with_mail(trial)
+    with (
+        SecretKey.generate() as old,
+        SecretKey.generate() as new,
+        OpenKeyring.create(old, b"secret", CHEAP, NOON) as ring,
+    ):
+        (home(trial) / "keyring.key").write_bytes(ring.wrapped().content())
+        (home(trial) / "keyring.pub").write_bytes(old.public.octets)
+        trial.run("key", "seal-existing", ALICE)
+        ring.rotate(new, at)
+        with SecretKey.copy_of(b"r" * 32) as recovery:
+            ring.set_recovery("recovery", recovery.public)
+        (home(trial) / "keyring.key").write_bytes(ring.wrapped().content())
+        (home(trial) / "keyring.pub").write_bytes(new.public.octets)
+        return old.public.key_id, new.public.key_id
+
+
+def subjects(trial: Trial, out: str) -> int:
+    """Say how many messages the password opens; one more is damaged."""
+    target = trial.place / out
+    trial.run("export", "maildir", ALICE, str(target), "--open", "--password-stdin", stdin="secret\n", code=1)
+    return sum(1 for path in target.glob("cur/*") if b"secret" in path.read_bytes())
+
+
+def recovery_key() -> str:
+    with SecretKey.copy_of(b"r" * 32) as key:
+        return encode_recovery(key) + "\n"
+
+
+def test_an_old_key_goes_when_its_mail_was_sealed_to_the_new_one_and_not_before(trial: Trial) -> None:
+    old, new = rotated(trial, at=NOON - timedelta(days=1))
+    password = ("--password-stdin",)
+    (home(trial) / "cur" / "9.host,S=28,W=28,E=1:2,").write_bytes(b"\xee" * 100)
+
+    assert subjects(trial, "before") == 2
+    refused = trial.json("key", "retire", ALICE, old[:12], "--yes", *password, stdin="secret\n", code=1)
+    trial.run("key", "retire", ALICE, new, "--yes", *password, stdin="secret\n", code=65)
+    trial.run("key", "retire", ALICE, "abc", "--yes", *password, stdin="secret\n", code=65)
+    trial.run("key", "re-seal", ALICE, *password, stdin="guess\n", code=77)
+    foreseen = trial.json("key", "re-seal", ALICE, "--dry-run", *password, stdin="secret\n", code=1)
+    done = trial.json("key", "re-seal", ALICE, "--recovery-stdin", stdin=recovery_key(), code=1)
+    again = trial.json("key", "re-seal", ALICE, *password, stdin="secret\n", code=1)
+    gone = trial.json("key", "retire", ALICE, old, "--yes", *password, stdin="secret\n")
+
+    assert (refused["retired"], refused["messages"]) == (False, 2)
+    assert [inbox(one) for one in (foreseen, done, again)] == [(2, 0, 0, 1), (2, 0, 0, 1), (0, 2, 0, 1)]
+    assert "is damaged" in done["passed_over"][0]["reason"]
+    assert (gone["retired"], gone["key_id"]) == (True, old)
+    keys = trial.json("key", "list", ALICE, *password, stdin="secret\n")
+    assert [row["key_id"] for row in keys] == [new]
+    assert subjects(trial, "after") == 2
+
+
+def test_a_key_is_not_taken_away_while_mail_sealed_to_it_may_be_on_its_way(trial: Trial) -> None:
+    old, _ = rotated(trial, at=datetime.now(UTC))
+    trial.run("key", "re-seal", ALICE, "--password-stdin", stdin="secret\n")
+
+    told = trial.json("key", "retire", ALICE, old, "--yes", "--password-stdin", stdin="secret\n", code=75)
+
+    assert told["retired"] is False
+    assert "a moment ago" in told["text"]
+
+
+def test_removed_mail_that_may_come_back_keeps_a_key_unless_the_operator_says_so(trial: Trial) -> None:
+    with trial.config.open("a", encoding="utf-8") as file:
+        file.write("\n[retention]\nundelete_days = 7\n")
+    old, _ = rotated(trial, at=NOON - timedelta(days=1))
+    with Console(trial.config, as_json=False).store() as store:
+        store.folder(MailboxId("alice", "example.com"), INBOX).expunge([Uid(1), Uid(2)])
+    retire = ("key", "retire", ALICE, old, "--yes", "--recovery-stdin")
+
+    told = trial.json(*retire, stdin=recovery_key(), code=1)
+    gone = trial.json(*retire, "--removed-too", stdin=recovery_key())
+
+    assert (told["retired"], told["removed"], gone["retired"]) == (False, 2, True)
+
+
+def test_a_key_in_the_older_form_is_the_only_one_and_stays(trial: Trial) -> None:
+    with SecretKey.generate() as key:
+        (home(trial) / "keyring.key").write_bytes(wrap_legacy(key, b"secret"))
+        (home(trial) / "keyring.pub").write_bytes(key.public.octets)
+        name = key.public.key_id
+
+    trial.run("key", "retire", ALICE, name, "--yes", "--password-stdin", stdin="secret\n", code=65)
+    trial.run("key", "re-seal", ALICE, "--password-stdin", stdin="secret\n")
+
+
+def test_a_recovery_key_takes_no_key_away_while_a_change_of_password_is_cut_short(trial: Trial) -> None:
+    old, _ = rotated(trial, at=NOON - timedelta(days=1))
+    key = home(trial) / "keyring.key"
+    key.with_name("keyring.key.next").write_bytes(key.read_bytes())
+
+    told = trial.run("key", "retire", ALICE, old, "--yes", "--recovery-stdin", stdin=recovery_key(), code=70)
+
+    assert "cut short" in told.stderr
+
+
+@pytest.mark.parametrize("until", ["", "soon", "0001-01-01T00:00:00Z", "2020-01-01T00:00:00"])
+def test_a_key_of_another_suite_without_a_time_is_an_old_one(trial: Trial, until: str) -> None:
+    with_mail(trial)
+    with SecretKey.generate() as old, SecretKey.generate() as new:
+        entry = Entry.of(old, NOON, status="rotated")
+        entry.fields["valid_until"] = until
+        active = Entry.of(new, NOON, status="active")
+        with OpenKeyring(Document([entry, active]), Secret(bytearray(32)), (), doc_version=0) as ring:
+            ring.set_password(b"secret", CHEAP)
+            (home(trial) / "keyring.key").write_bytes(ring.wrapped().content())
+        (home(trial) / "keyring.pub").write_bytes(new.public.octets)
+        name = old.public.key_id
+
+    trial.run("key", "retire", ALICE, name, "--yes", "--password-stdin", stdin="secret\n")

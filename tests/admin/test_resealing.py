@@ -7,14 +7,24 @@ from typing import Final
 
 import pytest
 
-from msgstore.admin.resealing import FolderSealed, Kind, SealPlain, may_be_blob, seal_mailbox
+from msgstore.admin.resealing import (
+    FolderSealed,
+    Kind,
+    SealAgain,
+    SealPlain,
+    mail_of_keys,
+    may_be_blob,
+    seal_mailbox,
+)
 from msgstore.crypto import SecretKey, open_sealed, seal
 from msgstore.crypto.keyfile import OpenLegacyKey
+from msgstore.crypto.keyring import OpenKeyring
 from msgstore.exchange.values import Progress
-from msgstore.model.errors import FolderNotFound
+from msgstore.model.errors import FolderNotFound, Overloaded
 from msgstore.model.folder import INBOX, FolderName
 from msgstore.model.interfaces import Body, MessageStore
 from msgstore.model.message import FLAGGED, Uid
+from tests.crypto.vectors import CHEAP, NOON, OWN_PASSWORD
 from tests.exchange.room import ALICE, Silent, maildir, memory
 
 WORK: Final = FolderName(("Work",))
@@ -185,3 +195,109 @@ def test_what_is_shorter_than_any_blob_is_plain(octets: int) -> None:
     assert not may_be_blob(b"\xff" * octets)
     assert may_be_blob(b"\xff" * 72)
     assert not may_be_blob((TEXT % 1)[:72])
+
+
+@pytest.fixture
+def ring(key: SecretKey) -> Iterator[OpenKeyring]:
+    """A keyring whose old key is ``key``."""
+    with SecretKey.generate() as new, OpenKeyring.create(key, OWN_PASSWORD, CHEAP, NOON) as made:
+        made.rotate(new, NOON)
+        yield made
+
+
+def test_what_is_sealed_to_an_old_key_is_sealed_to_the_active_one_and_the_rest_stays(
+    store: MessageStore, key: SecretKey, ring: OpenKeyring
+) -> None:
+    damaged = bytearray(seal(TEXT % 3, key.public))
+    damaged[-1] ^= 1
+    kept = [bytes(seal(TEXT % 2, ring.active.public)), bytes(damaged), b"\xee" * 100, b"\xee" * 3]
+    old = bytes(seal(TEXT % 1, key.public))
+    add(store, old, sealed=True)
+    for blob in kept:
+        add(store, blob, sealed=True)
+    add(store, TEXT % 4)
+    before = {info.uid: info for info in store.folder(ALICE, INBOX).list()}
+
+    foreseen = run(store, SealAgain(ring), dry_run=True)["INBOX"]
+    assert contents(store)[1] == (True, old)
+    done = run(store, SealAgain(ring))["INBOX"]
+    again = run(store, SealAgain(ring))["INBOX"]
+
+    assert [(one.sealed, one.present, len(one.left)) for one in (foreseen, done, again)] == [
+        (1, 1, 3),
+        (1, 1, 3),
+        (0, 2, 3),
+    ]
+    assert {one.reason for one in done.left} == {"is damaged, or sealed to a key that is not there"}
+    after = contents(store)
+    assert open_sealed(after[1][1], ring.active) == TEXT % 1
+    assert [after[uid] for uid in (2, 3, 4, 5)] == [(True, blob) for blob in kept]
+    assert after[6] == (False, TEXT % 4)
+    assert {info.uid: info for info in store.folder(ALICE, INBOX).list()} == before
+
+
+def test_blobs_without_a_mark_are_counted_and_named_when_they_need_an_old_key(
+    store: MessageStore, key: SecretKey, ring: OpenKeyring
+) -> None:
+    add(store, bytes(seal(TEXT % 1, key.public)))
+    add(store, bytes(seal(TEXT % 2, ring.active.public)))
+    add(store, b"\xff" * 200)
+
+    done = run(store, SealAgain(ring))["INBOX"]
+
+    assert (done.sealed, done.present) == (0, 0)
+    assert [key.public.key_id in one.reason for one in done.left] == [True]
+
+
+def test_mail_is_counted_by_the_keys_that_it_needs(store: MessageStore, key: SecretKey, ring: OpenKeyring) -> None:
+    add(store, bytes(seal(TEXT % 1, key.public)), sealed=True)
+    add(store, bytes(seal(TEXT % 2, key.public)), folder=WORK)
+    add(store, bytes(seal(TEXT % 3, ring.active.public)), sealed=True)
+    add(store, b"\xff" * 100, sealed=True)
+    add(store, TEXT % 4)
+
+    found = mail_of_keys(store, ALICE, ring, progress=Silent())
+
+    assert found == {key.public.key_id: 2, ring.active.public.key_id: 1}
+
+
+class Moving(Silent):
+    """While a folder is counted its mail is moved into one that was counted, so many times."""
+
+    def __init__(self, store: MessageStore, times: int) -> None:
+        super().__init__()
+        self._store = store
+        self._times = times
+
+    def begin(self, label: str, total: int | None) -> None:
+        super().begin(label, total)
+        if not self._times or label not in {"INBOX", "Work"}:
+            return
+        here, there = (INBOX, WORK) if label == "INBOX" else (WORK, INBOX)
+        self._times -= label == "Work"
+        source = self._store.folder(ALICE, here)
+        source.move([info.uid for info in source.list()], there)
+
+
+def test_mail_that_is_moved_while_it_is_counted_is_never_missed(
+    store: MessageStore, key: SecretKey, ring: OpenKeyring
+) -> None:
+    add(store, bytes(seal(TEXT % 1, key.public)), sealed=True, folder=WORK)
+
+    assert mail_of_keys(store, ALICE, ring, progress=Moving(store, 1)) == {key.public.key_id: 1}
+    with pytest.raises(Overloaded):
+        mail_of_keys(store, ALICE, ring, progress=Moving(store, 99))
+
+
+def test_a_folder_that_goes_away_while_mail_is_counted_is_none(
+    store: MessageStore, key: SecretKey, ring: OpenKeyring
+) -> None:
+    add(store, bytes(seal(TEXT % 1, key.public)), sealed=True)
+
+    class Removing(Silent):
+        def begin(self, label: str, total: int | None) -> None:
+            super().begin(label, total)
+            with suppress(FolderNotFound):
+                store.folders(ALICE).delete(WORK)
+
+    assert mail_of_keys(store, ALICE, ring, progress=Removing()) == {key.public.key_id: 1}

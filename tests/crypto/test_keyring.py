@@ -13,8 +13,9 @@ from msgstore.crypto import SecretKey, open_key_file, open_sealed, recover_key_f
 from msgstore.crypto.document import Document
 from msgstore.crypto.keyfile import as_keyring, check_key_file, wrap_again
 from msgstore.crypto.keyring import Keyring, OpenKeyring
-from msgstore.model.errors import KeyUnusable
+from msgstore.model.errors import KeyNotFound, KeyUnusable
 from msgstore.model.keys import (
+    BlobNotOpened,
     KeyDamaged,
     KeyWiped,
     WrongPassword,
@@ -48,6 +49,30 @@ def test_a_keyring_of_the_older_suite_opens_and_is_written_as_it_was() -> None:
     assert keyring.content() == KEYRING
     assert (entry["key_id"], entry["status"], entry["created"]) == (KEY_ID, "active", "2026-11-23T00:58:04.917660058Z")
     assert "private_key" not in entry
+
+
+def test_an_old_key_that_is_removed_opens_nothing_any_more_and_the_others_still_do() -> None:
+    with golden_key() as old, SecretKey.generate() as new:
+        blobs = seal(b"one", old.public), seal(b"two", new.public)
+        names = old.public.key_id, new.public.key_id
+        with cheap_keyring().open(OWN_PASSWORD) as opened:
+            opened.rotate(new, NOON)
+            content = opened.wrapped()
+
+    with content.open(OWN_PASSWORD) as opened:
+        assert len(opened.keys) == 2
+        with pytest.raises(KeyUnusable, match="new mail is sealed"):
+            opened.remove(names[1])
+        with pytest.raises(KeyNotFound):
+            opened.remove("0" * 64)
+        opened.remove(names[0])
+        content = opened.wrapped()
+
+    with content.open(OWN_PASSWORD) as opened:
+        assert [entry["key_id"] for entry in opened.entries()] == [names[1]]
+        assert open_sealed(blobs[1], opened.keys) == b"two"
+        with pytest.raises(BlobNotOpened):
+            open_sealed(blobs[0], opened.keys)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from msgstore.crypto.password import hash_password
 from msgstore.model.errors import KeyNotFound
 from msgstore.model.keys import KeyMalformed
 
-__all__ = ["key"]
+__all__ = ["key", "replace_keys"]
 
 RECOVERY_SLOT: Final = "recovery"
 FILE: Final = click.Path(dir_okay=False, path_type=Path)
@@ -152,7 +152,7 @@ def take(console: Console, address: str, file: Path, *, password_stdin: bool) ->
             missing = [one for one in found.keys if one.public not in there]
             for one in missing:
                 opened.add_old(one, now)
-            _replace(console, account, wrapped, opened)
+            replace_keys(console, account, wrapped, opened)
             _done(console, account, f"{len(missing)} keys were added", opened.active.public, added=len(missing))
 
 
@@ -168,7 +168,7 @@ def rotate(console: Console, address: str, *, password_stdin: bool) -> None:
     now = datetime.now(UTC)
     with as_keyring(found, password, console.profile, now) as opened, SecretKey.generate() as made:
         opened.rotate(made, now)
-        _replace(console, account, wrapped, opened)
+        replace_keys(console, account, wrapped, opened)
         text = f"{account.user.mailbox} has the key {made.public.key_id}; {len(opened.keys) - 1} old ones stay"
         _done(console, account, text, made.public, old=len(opened.keys) - 1)
 
@@ -190,13 +190,13 @@ def escrow(console: Console, address: str, recipient: Path | None, *, password_s
         if recipient is not None:
             public = PublicKey(_small(recipient))
             opened.set_recovery(f"escrow-{public.key_id[:16]}", public)
-            _replace(console, account, wrapped, opened)
+            replace_keys(console, account, wrapped, opened)
             text = f"the owner of {public.key_id} can open the keys of {account.user.mailbox}"
             console.done(text, mailbox=str(account.user.mailbox), escrow=public.key_id, recovery_key=None)
             return
         with SecretKey.generate() as made:
             opened.set_recovery(RECOVERY_SLOT, made.public)
-            _replace(console, account, wrapped, opened)
+            replace_keys(console, account, wrapped, opened)
             shown = encode_recovery(made)
     console.note("Keep this recovery key where the password is not; it is not shown again.")
     console.done(shown, mailbox=str(account.user.mailbox), escrow=None, recovery_key=shown)
@@ -239,7 +239,13 @@ def _recovery_key(key_file: Path | None, *, from_stdin: bool) -> Generator[Secre
         yield secret
 
 
-def _replace(console: Console, account: Account, old: WrappedKey, opened: OpenKeyring) -> None:
+def replace_keys(console: Console, account: Account, old: WrappedKey, opened: OpenKeyring) -> None:
+    """Put changed keys in the place of those that were opened.
+
+    Raises:
+        click.ClickException: somebody else changed them meanwhile.
+        KeyUnreadable, DirectoryUnavailable: they cannot be written.
+    """
     content = opened.wrapped().content()
     if not console.key_changes.replace(account, old, content=content, public=opened.active.public):
         raise click.ClickException("somebody else changed the keys meanwhile; try again")

@@ -4,8 +4,9 @@ Works beside deliveries and sessions, a batch at a time; stopped at any point it
 is done says so itself.  Opened octets are in memory alone, one message at a time.
 """
 
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -13,20 +14,31 @@ from msgstore.crypto import OVERHEAD_OCTETS, OpenKeys, PublicKey, SecretKey, ope
 from msgstore.crypto.box import looks_like_plaintext
 from msgstore.exchange.values import PassedOver, Progress
 from msgstore.model.address import MailboxId
-from msgstore.model.errors import FolderNotFound, MessageExpunged, MessageNotFound
+from msgstore.model.errors import FolderNotFound, MessageExpunged, MessageNotFound, Overloaded
 from msgstore.model.folder import FolderName
 from msgstore.model.interfaces import Body, Folder, MessageStore, StagedMessage
-from msgstore.model.keys import SealError
+from msgstore.model.keys import BlobNotOpened, SealError
 from msgstore.model.message import Uid
 from msgstore.store.lines import to_crlf
 
-__all__ = ["FolderSealed", "Kind", "Resealing", "SealPlain", "may_be_blob", "opened_with", "seal_mailbox"]
+__all__ = [
+    "FolderSealed",
+    "Kind",
+    "Resealing",
+    "SealAgain",
+    "SealPlain",
+    "mail_of_keys",
+    "may_be_blob",
+    "opened_with",
+    "seal_mailbox",
+]
 
 _PAGE: Final = 500
 _BATCH: Final = 100
 """Blobs put at once: each is an open file until then."""
 
 _BATCH_OCTETS: Final = 32 << 20
+_COUNTS: Final = 3
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,6 +102,31 @@ class SealPlain:
         return seal(to_crlf(content), self._public)
 
 
+class SealAgain:
+    """Seals to the active key what is sealed to an older one."""
+
+    is_again = True
+
+    def __init__(self, keys: OpenKeys) -> None:
+        self._keys = keys
+
+    def blob_of(self, body: Body, *, sealed: bool) -> bytearray | None:
+        """Give the blob of a sealed message for the active key."""
+        if not sealed and not may_be_blob(body.read(0, OVERHEAD_OCTETS)):
+            return None
+        content = b"".join(body.chunks())
+        opened = opened_with(content, self._keys)
+        if opened is None:
+            if not sealed:
+                return None
+            raise BlobNotOpened("is damaged, or sealed to a key that is not there")
+        if opened[0] == self._keys.active.public:
+            return None
+        if not sealed:
+            raise SealError(f"is sealed to {opened[0].key_id}, without a mark: export it and import it with the keys")
+        return seal(opened[1], self._keys.active.public)
+
+
 def may_be_blob(beginning: bytes) -> bool:
     """Whether octets that bear no mark may be a blob: they are long enough and do not begin as a message does."""
     return len(beginning) >= OVERHEAD_OCTETS and not looks_like_plaintext(beginning)
@@ -103,6 +140,52 @@ def opened_with(content: bytes, keys: OpenKeys) -> tuple[PublicKey, bytearray] |
     except SealError:
         return None
     return fitted.public, message
+
+
+def mail_of_keys(store: MessageStore, mailbox: MailboxId, keys: OpenKeys, *, progress: Progress) -> Counter[str]:
+    """Count messages by the id of the key that they are sealed to; what no key opens is none of theirs.
+
+    Raises:
+        Overloaded: mail came or was moved each time while it was counted.
+        StoreError: the store cannot be worked on now.
+    """
+    for _ in range(_COUNTS):
+        before = _stamps(store, mailbox)
+        found = Counter[str]()
+        for name in before:
+            with suppress(FolderNotFound):
+                found += _mail_of_folder(store.folder(mailbox, name), keys, progress)
+        # What was moved from a folder not counted yet into one that was had been missed.
+        if _stamps(store, mailbox) == before:
+            return found
+    raise Overloaded(f"mail of {mailbox} comes or moves faster than it can be counted; try again")
+
+
+def _stamps(store: MessageStore, mailbox: MailboxId) -> dict[FolderName, tuple[int, int]]:
+    """Give what is another one as soon as a message came into a folder.
+
+    UIDNEXT would not do: a message that comes back into a Maildir may get the UID it had.
+    """
+    found: dict[FolderName, tuple[int, int]] = {}
+    for info in store.folders(mailbox).list():
+        with suppress(FolderNotFound):
+            status = store.folder(mailbox, info.name).stat()
+            found[info.name] = status.uidvalidity, status.modseq
+    return found
+
+
+def _mail_of_folder(folder: Folder, keys: OpenKeys, progress: Progress) -> Counter[str]:
+    found = Counter[str]()
+    progress.begin(str(folder.name), folder.stat().messages)
+    for uid, sealed in folder.rows(["uid", "sealed"]):
+        progress.step()
+        with suppress(MessageExpunged, MessageNotFound), folder.retrieve(Uid(int(str(uid)))) as body:
+            if not sealed and not may_be_blob(body.read(0, OVERHEAD_OCTETS)):
+                continue
+            opened = opened_with(b"".join(body.chunks()), keys)
+            if opened is not None:
+                found[opened[0].key_id] += 1
+    return found
 
 
 def seal_mailbox(

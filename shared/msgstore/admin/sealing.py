@@ -9,13 +9,14 @@ import rich_click as click
 from msgstore.admin.console import Console, read_password, read_secret
 from msgstore.admin.userkeys import open_with_password
 from msgstore.auth.directory import Account
+from msgstore.auth.keys import WrappedKey
 from msgstore.crypto import OpenKeys, PublicKey, decode_recovery, open_sealed, recover_key_file, seal
 from msgstore.exchange.sealing import Opener, Sealer
 from msgstore.model.errors import KeyNotFound
 from msgstore.model.keys import SealError
 from msgstore.model.user import User
 
-__all__ = ["PASSWORD", "RECOVERY", "needed_key", "opened_keys", "opener_of", "sealer_for"]
+__all__ = ["PASSWORD", "RECOVERY", "needed_key", "opened_file", "opened_keys", "opener_of", "sealer_for"]
 
 PASSWORD: Final = click.option(
     "--password-stdin", is_flag=True, help="Read the user's password from standard input, one line."
@@ -26,9 +27,9 @@ RECOVERY: Final = click.option(
 
 
 @contextmanager
-def opened_keys(
+def opened_file(
     console: Console, account: Account, *, password_stdin: bool, recovery_stdin: bool
-) -> Generator[OpenKeys]:
+) -> Generator[tuple[WrappedKey, OpenKeys]]:
     """Open a user's keys with the password, which is asked for, or with the recovery key; wiped at the end.
 
     Raises:
@@ -40,11 +41,22 @@ def opened_keys(
         raise click.UsageError("say --password-stdin or --recovery-stdin")
     if recovery_stdin:
         given = read_secret("Recovery key", from_stdin=True, option="--recovery-stdin")
+        wrapped = console.keys.wrapped(account.user)
         with decode_recovery(given) as secret:
-            opened: OpenKeys = recover_key_file(console.keys.wrapped(account.user).content, secret)
+            opened: OpenKeys = recover_key_file(wrapped.content, secret)
     else:
-        _, opened = open_with_password(console, account, read_password(from_stdin=password_stdin, twice=False))
+        password = read_password(from_stdin=password_stdin, twice=False)
+        wrapped, opened = open_with_password(console, account, password)
     with opened:
+        yield wrapped, opened
+
+
+@contextmanager
+def opened_keys(
+    console: Console, account: Account, *, password_stdin: bool, recovery_stdin: bool
+) -> Generator[OpenKeys]:
+    """Give the keys alone; see :func:`opened_file`."""
+    with opened_file(console, account, password_stdin=password_stdin, recovery_stdin=recovery_stdin) as (_, opened):
         yield opened
 
 

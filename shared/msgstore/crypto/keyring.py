@@ -45,7 +45,7 @@ from msgstore.crypto.sodium import (
     fill_random,
     wipe,
 )
-from msgstore.model.errors import KeyUnusable
+from msgstore.model.errors import KeyNotFound, KeyUnusable
 from msgstore.model.keys import (
     KeyAlgorithmUnknown,
     KeyCostTooHigh,
@@ -235,6 +235,20 @@ class OpenKeyring:
         """Add a key, which stays the caller's, that only opens old mail."""
         self._add(Entry.of(key, now, status="rotated"))
 
+    def remove(self, key_id: str) -> None:
+        """Take a key away: what is sealed to it is never read again.
+
+        Raises:
+            KeyNotFound: there is no such key.
+            KeyUnusable: new mail is sealed to it.
+        """
+        found = [one for one in self._document.entries if one.fields.get("key_id") == key_id]
+        if not found:
+            raise KeyNotFound(f"the keyring has no key {key_id}")
+        if any(entry.is_active for entry in found):
+            raise KeyUnusable("new mail is sealed to this key; `msgstore key rotate` makes another one")
+        self._forget(found)
+
     def set_password(self, password: Buffer, profile: PasswordProfile) -> None:
         """Let this password open the keyring and no other; recovery keys stay.
 
@@ -292,10 +306,13 @@ class OpenKeyring:
 
     def _add(self, entry: Entry) -> None:
         name = entry.fields["key_id"]
-        for old in [one for one in self._document.entries if one.fields.get("key_id") == name]:
-            self._document.entries.remove(old)
-            old.private.wipe()
+        self._forget([one for one in self._document.entries if one.fields.get("key_id") == name])
         self._document.entries.append(entry)
+
+    def _forget(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            self._document.entries.remove(entry)
+            entry.private.wipe()
         for key in self._keys or ():
             key.wipe()
         self._keys = None
