@@ -21,7 +21,8 @@ from msgstore.admin.certificates import (
     read_certificate,
     shown_certificate,
 )
-from msgstore.admin.console import EX_TEMPFAIL, Console, pass_console
+from msgstore.admin.console import EX_TEMPFAIL, Console, acting_for_owner_of, pass_console
+from msgstore.admin.keycheck import examine_keys
 from msgstore.admin.sending import broken_site_scripts, needs_of_site, needs_of_users, told
 from msgstore.config.schema import ManageSieveSettings
 from msgstore.crypto.password import is_usable_hash
@@ -35,6 +36,8 @@ __all__ = ["Finding", "commands", "examine"]
 _LEAST_FREE_OCTETS: Final = 1 << 30
 _LEAST_FREE_INODES: Final = 10_000
 _SECONDS: Final = 5.0
+_SHOWN: Final = 5
+_BROKEN_KEYS: Final = frozenset(("symlinked-key", "unreadable-key", "unusable-key"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +118,7 @@ def _domains(console: Console) -> Iterator[Finding]:
             yield Finding(state="failed", what="domains", text=text)
         for name in names:
             yield _users(console, name)
+            yield from _keys(console, name)
         if names and not console.settings.postmaster:
             text = 'mail for postmaster is refused; set postmaster = "ADDRESS" (RFC 5321 §4.5.1)'
             yield Finding(state="warning", what="postmaster", text=text)
@@ -145,6 +149,29 @@ def _users_found(console: Console, name: str) -> Finding:
         text = f"{', '.join(bad[:5])}: the stored password is not argon2id; set a new one with `msgstore user passwd`"
         return Finding(state="warning", what=name, text=text)
     return Finding(state="ok", what=name, text=f"{len(entries)} users")
+
+
+def _keys(console: Console, name: str) -> Iterator[Finding]:
+    """Look at the keys of a domain's users as the daemons will, who are not root."""
+    faults: list[tuple[str, str]] = []
+    try:
+        with acting_for_owner_of(Path(console.settings.data_dir)):
+            for user in console.directory.users(name):
+                faults += [(one.kind, f"{user.mailbox}: {one.text}") for one in examine_keys(console.keys, user)]
+    except (MsgstoreError, OSError) as error:
+        yield Finding(state="failed", what=f"{name} keys", text=str(error))
+        return
+    broken = [text for kind, text in faults if kind in _BROKEN_KEYS]
+    if broken:
+        yield Finding(state="failed", what=f"{name} keys", text=_shortened(broken))
+    if len(broken) < len(faults):
+        half = [text for kind, text in faults if kind not in _BROKEN_KEYS]
+        yield Finding(state="warning", what=f"{name} keys", text=_shortened(half))
+
+
+def _shortened(texts: Sequence[str]) -> str:
+    more = f"; and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
+    return "; ".join(texts[:_SHOWN]) + more
 
 
 def _lmtp(listen: str) -> Finding:

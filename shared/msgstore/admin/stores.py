@@ -8,8 +8,11 @@ import rich_click as click
 from click import progressbar
 
 from msgstore.admin.console import Console, Row, pass_console
+from msgstore.admin.keycheck import examine_keys, examine_sealed_mail
 from msgstore.model.address import MailboxId, parse_address
 from msgstore.model.interfaces import MessageStore
+from msgstore.model.outcomes import Finding
+from msgstore.model.user import User
 
 __all__ = ["EX_FOUND", "chosen_mailboxes", "commands", "progress_over"]
 
@@ -31,12 +34,16 @@ def chosen_mailboxes(console: Console, addresses: Sequence[str], *, everybody: b
     Raises:
         UsageError: neither was said, or both.
     """
+    return tuple(user.mailbox for user in _chosen_users(console, addresses, everybody=everybody))
+
+
+def _chosen_users(console: Console, addresses: Sequence[str], *, everybody: bool) -> tuple[User, ...]:
     if bool(addresses) == everybody:
         raise click.UsageError("name addresses, or say --all")
     if not everybody:
-        return tuple(console.directory.find(parse_address(address)).user.mailbox for address in addresses)
+        return tuple(console.directory.find(parse_address(address)).user for address in addresses)
     domains = console.directory.domains.names()
-    return tuple(user.mailbox for domain in domains for user in console.directory.users(domain))
+    return tuple(user for domain in domains for user in console.directory.users(domain))
 
 
 @contextmanager
@@ -63,11 +70,10 @@ def _each(
 
 def _check(console: Console, addresses: Sequence[str], *, everybody: bool, repair: bool) -> int:
     rows: list[Row] = []
-    mailboxes = chosen_mailboxes(console, addresses, everybody=everybody)
+    users = {user.mailbox: user for user in _chosen_users(console, addresses, everybody=everybody)}
+    mailboxes = tuple(users)
     with console.store() as opened, progress_over(console, mailboxes, "checking") as each:
         for mailbox in each:
-            if not opened.mailbox_exists(mailbox):
-                continue
             rows += [
                 {
                     "mailbox": str(mailbox),
@@ -76,13 +82,20 @@ def _check(console: Console, addresses: Sequence[str], *, everybody: bool, repai
                     "mended": found.is_mended,
                     "text": found.text,
                 }
-                for found in opened.check(mailbox, repair=repair)
+                for found in _findings(console, opened, users[mailbox], repair=repair)
             ]
     if rows or console.as_json:
         console.table(rows, ("mailbox", "kind", "place", "mended", "text"))
     else:
         console.note(f"{len(mailboxes)} mailboxes are well")
     return EX_FOUND if any(not row["mended"] for row in rows) else 0
+
+
+def _findings(console: Console, opened: MessageStore, user: User, *, repair: bool) -> Iterator[Finding]:
+    yield from examine_keys(console.keys, user)
+    if opened.mailbox_exists(user.mailbox):
+        yield from opened.check(user.mailbox, repair=repair)
+        yield from examine_sealed_mail(console.keys, opened, user)
 
 
 @store.command()
