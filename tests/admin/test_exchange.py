@@ -168,13 +168,25 @@ def test_sealed_mail_goes_out_open_for_whoever_knows_the_password_or_the_recover
     assert "not the password" in wrong.stderr
 
 
-def test_an_import_seals_where_the_domain_requires_it_and_refuses_without_a_key(trial: Trial, source: Path) -> None:
-    with trial.config.open("a", encoding="utf-8") as file:
-        file.write('\n[encryption]\npolicy = "required"\n')
+def with_policy(trial: Trial, policy: str) -> None:
+    text = trial.config.read_text(encoding="utf-8").partition("\n[encryption]")[0]
+    trial.config.write_text(f'{text}\n[encryption]\npolicy = "{policy}"\n', encoding="utf-8")
 
-    refused = trial.run("import", "maildir", str(source), ALICE, code=65)
+
+@pytest.mark.timeout(60)
+def test_an_import_seals_as_deliveries_do_and_refuses_where_a_key_is_required(trial: Trial, source: Path) -> None:
+    trial.run("user", "add", "bob@example.com", "--password-stdin", stdin="secret\n")
     trial.run("key", "generate", ALICE, "--password-stdin", stdin="secret\n")
-    came = trial.json("import", "maildir", str(source), ALICE)
 
+    with_key = trial.json("import", "maildir", str(source), ALICE, "--dry-run")
+    otherwise = trial.json("import", "maildir", str(source), ALICE, "--dry-run", "--no-seal")
+    without_key = trial.json("import", "maildir", str(source), "bob@example.com", "--dry-run")
+    with_policy(trial, "required")
+    refused = trial.run("import", "maildir", str(source), "bob@example.com", code=65)
+    required = trial.json("import", "maildir", str(source), ALICE, "--dry-run")
+    with_policy(trial, "off")
+    off = trial.json("import", "maildir", str(source), ALICE, "--dry-run")
+
+    shown = [one["folders"][0]["sealed"] for one in (with_key, otherwise, without_key, required, off)]
+    assert shown == [2, 0, 0, 2, 0]
     assert "has no key" in refused.stderr
-    assert came["folders"][0]["sealed"] == 2

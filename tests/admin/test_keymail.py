@@ -53,6 +53,7 @@ def plain_files(trial: Trial, name: str = "alice") -> int:
     return sum(1 for path in home(trial, name).glob("cur/*") if b"secret" in path.read_bytes())
 
 
+@pytest.mark.timeout(60)
 def test_mail_that_is_there_is_sealed_and_comes_out_with_the_password(trial: Trial) -> None:
     with_mail(trial)
     with_key(trial)
@@ -73,6 +74,7 @@ def test_mail_that_is_there_is_sealed_and_comes_out_with_the_password(trial: Tri
     assert trial.json("store", "check", ALICE) == []
 
 
+@pytest.mark.timeout(90)
 def test_everybody_with_a_key_is_sealed_and_trouble_with_one_hides_no_other(trial: Trial) -> None:
     for address in (BOB, "carol@example.com", "dave@example.com"):
         trial.run("user", "add", address, "--password-stdin", stdin="secret\n")
@@ -96,7 +98,7 @@ def test_everybody_with_a_key_is_sealed_and_trouble_with_one_hides_no_other(tria
 def test_what_is_left_is_named_and_the_exit_status_says_so(trial: Trial) -> None:
     with_key(trial)
     tree = tree_of(trial.place / "odd", {"cur/1.host:2,": b"\xff" * 100 + b"\n", "new/": b""})
-    trial.run("import", "maildir", str(tree), ALICE)
+    trial.run("import", "maildir", str(tree), ALICE, "--no-seal")
 
     told = trial.run("key", "seal-existing", ALICE, code=1)
     sealed = trial.json("key", "seal-existing", ALICE, "--password-stdin", stdin="secret\n")
@@ -173,6 +175,7 @@ def recovery_key() -> str:
         return encode_recovery(key) + "\n"
 
 
+@pytest.mark.timeout(90)
 def test_an_old_key_goes_when_its_mail_was_sealed_to_the_new_one_and_not_before(trial: Trial) -> None:
     old, new = rotated(trial, at=NOON - timedelta(days=1))
     password = ("--password-stdin",)
@@ -207,6 +210,7 @@ def test_a_key_is_not_taken_away_while_mail_sealed_to_it_may_be_on_its_way(trial
     assert "a moment ago" in told["text"]
 
 
+@pytest.mark.timeout(60)
 def test_removed_mail_that_may_come_back_keeps_a_key_unless_the_operator_says_so(trial: Trial) -> None:
     with trial.config.open("a", encoding="utf-8") as file:
         file.write("\n[retention]\nundelete_days = 7\n")

@@ -19,7 +19,7 @@ from msgstore.exchange.maildir_target import write_maildir
 from msgstore.exchange.mbox_source import MboxSource
 from msgstore.exchange.mbox_target import write_mbox
 from msgstore.exchange.script_target import ScriptsTarget
-from msgstore.exchange.sealing import Opener, Sealing
+from msgstore.exchange.sealing import Opener, Sealer, Sealing
 from msgstore.exchange.taking import Taking
 from msgstore.exchange.target import FolderWritten
 from msgstore.exchange.values import PassedOver, Progress, Source
@@ -41,7 +41,7 @@ SEAL: Final = click.option(
     "--seal/--no-seal",
     "seals",
     default=None,
-    help="Seal to the user's key what comes in plain; else only where the domain requires it.",
+    help="Seal to the user's key what comes in plain, or do not; else as mail is sealed that is delivered.",
 )
 OPEN: Final = click.option("--open", "opens", is_flag=True, help="Open sealed messages; asks for the user's password.")
 SOURCE: Final = click.argument("source", type=click.Path(exists=True))
@@ -64,14 +64,23 @@ def _sealing(
     console: Console, account: Account, *, seals: bool | None, password_stdin: bool, recovery_stdin: bool
 ) -> Generator[Sealing]:
     """Give what is done about sealed mail; keys are open meanwhile where a password or a recovery key was given."""
-    if seals is None:
-        seals = console.directory.policy(account.user.mailbox.domain).encryption == "required"
-    sealer = sealer_for(needed_key(console, account.user)) if seals else None
+    sealer = _sealer(console, account, seals=seals)
     if not (password_stdin or recovery_stdin):
         yield Sealing(seal=sealer)
         return
     with opened_keys(console, account, password_stdin=password_stdin, recovery_stdin=recovery_stdin) as keys:
         yield Sealing(seal=sealer, open=opener_of(keys))
+
+
+def _sealer(console: Console, account: Account, *, seals: bool | None) -> Sealer | None:
+    """Give what seals mail that comes in plain, by the word of the operator, else as deliveries are sealed."""
+    policy = account.user.encryption or console.directory.policy(account.user.mailbox.domain).encryption
+    if seals or (seals is None and policy == "required"):
+        return sealer_for(needed_key(console, account.user))
+    if seals is None and policy == "opportunistic":
+        public = console.keys.public_key(account.user)
+        return None if public is None else sealer_for(public)
+    return None
 
 
 def _names(folders: tuple[str, ...]) -> frozenset[FolderName]:
