@@ -10,6 +10,7 @@ A failed sync is final: the kernel may have dropped the pages and says so only o
 import ctypes
 import errno
 import fcntl
+import math
 import os
 import secrets
 import stat
@@ -153,7 +154,9 @@ class Disk:
 
     def set_modified(self, fd: int, seconds: float) -> None:
         """Set the time that readers take for the internal date; before the file gets a name."""
-        nanoseconds = round(seconds * 1e9)
+        # In two parts: late in 2116 a second is more nanoseconds than a float tells apart, and half of one is lost.
+        whole = math.floor(seconds)
+        nanoseconds = whole * 1_000_000_000 + round((seconds - whole) * 1e9)
         os.utime(fd, ns=(nanoseconds, nanoseconds))
 
     def touch(self, fd: int) -> None:
