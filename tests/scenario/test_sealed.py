@@ -1,5 +1,6 @@
 """Mail from a stock Postfix is sealed at the edge, read by a POP3 client, and nowhere to be found in between."""
 
+import os
 import secrets
 import smtplib
 import subprocess
@@ -9,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from msgstore.crypto import open_key_file
+from msgstore.access import entries
+from msgstore.access.sync import AccessClient
+from msgstore.crypto import PublicKey, open_key_file
+from tests.reference.smtp_sealing import SealingRelay, hand_over_by_lmtp
 from tests.scenario.harness import (
     DOMAIN,
     PASSWORD,
@@ -115,3 +119,24 @@ def test_mbsync_keeps_sealed_mail_alike_both_ways_and_the_server_has_ciphertext_
         assert sorted(token_of(text) for text in ours.texts("alice")) == ["from afar", "from near"]
         assert Remains(mail("from afar"), mail("from near")).in_tree(ours.mail) == []
         assert len(ours.files("alice")) == 2
+
+
+def test_an_smtpd_hands_sealed_mail_over_by_lmtp_and_by_the_access_socket() -> None:
+    with house("alice", "bob") as ours:
+        give_key(ours)
+        ours.stop("lmtpd")
+        ours.config.write_text(ours.config.read_text().replace("workers = 2", f"trusted_uids = [{os.geteuid()}]"))
+        ours.start("lmtpd")
+        alice, bob = f"alice@{DOMAIN}", f"bob@{DOMAIN}"
+        with AccessClient.connect(str(ours.access)) as access, smtplib.LMTP(str(ours.lmtp)) as lmtp:
+            lmtp.ehlo_or_helo_if_needed()
+            key = PublicKey(access.ask(entries.KEY_PUBLIC, address=alice).public_key)
+            by_lmtp = hand_over_by_lmtp(lmtp, mail("one"), alice, key)
+            refused = hand_over_by_lmtp(lmtp, mail("none"), f"nobody@{DOMAIN}", key)
+            by_socket = SealingRelay(access).hand_over(mail("two"), [alice, bob], reverse_path="a@example.net")
+
+        assert (by_lmtp.code, refused.code) == (250, 550)
+        assert {recipient: answer.code for recipient, answer in by_socket.items()} == {alice: 250, bob: 250}
+        assert sorted(token_of(text) for text in ours.texts("alice")) == ["one", "two"]
+        assert [token_of(text) for text in ours.texts("bob")] == ["two"]
+        assert Remains(mail("one")).in_tree(ours.mail / DOMAIN / "users" / "alice") == []
