@@ -69,9 +69,25 @@ def test_mail_that_is_there_is_sealed_and_comes_out_with_the_password(trial: Tri
     assert [inbox(one) for one in (foreseen, done, again)] == [(2, 0, 0, 0), (2, 0, 0, 0), (0, 2, 0, 0)]
     assert (foreseen["dry_run"], untouched) == (True, 2)
     assert plain_files(trial) == 0
-    assert trial.json("message", "list", ALICE) == before
+    assert trial.json("message", "list", ALICE) == [row | {"sealed": True} for row in before]
     assert sum(1 for path in out.glob("cur/*") if b"secret" in path.read_bytes()) == 2
     assert trial.json("store", "check", ALICE) == []
+
+
+@pytest.mark.timeout(60)
+def test_a_sealed_message_is_shown_as_it_lies_and_opened_with_the_password(trial: Trial) -> None:
+    with_mail(trial, count=1)
+    with_key(trial)
+    trial.run("key", "seal-existing", ALICE)
+
+    as_it_lies = trial.json("message", "show", ALICE, "1")["text"]
+    opened = trial.json("message", "show", ALICE, "1", "--password-stdin", stdin="secret\n")["text"]
+    trial.run("message", "show", ALICE, "1", "--password-stdin", stdin="wrong\n", code=77)
+    asked, shown = trial.at_terminal("message", "show", ALICE, "1", answers="secret\n")
+
+    assert "Subject: secret 1" not in as_it_lies
+    assert opened.startswith("Subject: secret 1")
+    assert (asked, "Subject: secret 1" in shown) == (0, True)
 
 
 @pytest.mark.timeout(90)
@@ -141,7 +157,7 @@ def test_sealing_that_is_killed_goes_on(trial: Trial) -> None:
     assert (changed, left) == (0, 0)
     assert sealed > 0
     assert plain_files(trial) == 0
-    assert trial.json("message", "list", ALICE) == before
+    assert trial.json("message", "list", ALICE) == [row | {"sealed": True} for row in before]
 
 
 def rotated(trial: Trial, *, at: datetime) -> tuple[str, str]:

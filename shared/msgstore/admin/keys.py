@@ -47,6 +47,10 @@ def generate(console: Console, address: str, *, password_stdin: bool) -> None:
     console.make_mailbox(account.user.mailbox)
     public = give_keys(console, account, password)
     _done(console, account, f"{account.user.mailbox} has the key {public.key_id}", public)
+    console.note(
+        "without the password nobody can read what is sealed: `msgstore key escrow` makes a recovery key; "
+        "`msgstore key seal-existing` seals the mail that is there"
+    )
 
 
 @key.command("show")

@@ -79,19 +79,27 @@ def list_messages(console: Console, address: str, folder: str) -> None:
                 "date": _moment(info.internal_date),
                 "flags": " ".join(sorted(info.flags | info.keywords)),
                 "uidl": info.uidl,
+                "sealed": info.sealed,
             }
             for info in store.folder(mailbox, FolderName.parse(folder)).list()
         ]
-    console.table(rows, ("uid", "octets", "date", "flags"))
+    console.table(rows, ("uid", "octets", "date", "flags", "sealed"))
 
 
 @message.command("show")
 @click.argument("address")
 @click.argument("uid", type=int)
 @FOLDER
+@click.option("--password-stdin", is_flag=True, help="Open a sealed one with the user's password, a line of input.")
+@click.option("--recovery-stdin", is_flag=True, help="Open a sealed one with the recovery key, a line of input.")
 @pass_console
-def show_message(console: Console, address: str, uid: int, folder: str) -> None:
-    """Write a message as it is stored to standard output; with --json as text."""
+def show_message(
+    console: Console, address: str, uid: int, folder: str, *, password_stdin: bool, recovery_stdin: bool
+) -> None:
+    """Write a message as it is stored to standard output; with --json as text.
+
+    A sealed one is opened where a password or a recovery key is given; a terminal is asked for it.
+    """
     try:
         wanted = as_uid(uid)
     except ValueError as error:
@@ -100,11 +108,20 @@ def show_message(console: Console, address: str, uid: int, folder: str) -> None:
         _mailbox(console, address) as (store, mailbox),
         store.folder(mailbox, FolderName.parse(folder)).retrieve(wanted) as body,
     ):
+        opens = password_stdin or recovery_stdin or (sys.stdout.isatty() and sys.stdin.isatty())
+        if opens and body.facts is not None and body.facts.sealed:
+            # Most verbs about mail open nothing, and start sooner without this.
+            from msgstore.admin.sealing import open_message  # noqa: PLC0415
+
+            said = {"password_stdin": password_stdin, "recovery_stdin": recovery_stdin}
+            chunks = iter((open_message(console, address, body, **said),))
+        else:
+            chunks = body.chunks()
         if console.as_json:
-            text = b"".join(body.chunks()).decode("utf-8", "replace")
+            text = b"".join(chunks).decode("utf-8", "replace")
             console.done(text, mailbox=str(mailbox), folder=folder, uid=uid, text=text)
             return
-        for chunk in body.chunks():
+        for chunk in chunks:
             sys.stdout.buffer.write(chunk)
     sys.stdout.buffer.flush()
 

@@ -8,15 +8,26 @@ import rich_click as click
 
 from msgstore.admin.console import Console, read_password, read_secret
 from msgstore.admin.userkeys import open_with_password
+from msgstore.admin.users import find_account
 from msgstore.auth.directory import Account
 from msgstore.auth.keys import WrappedKey
 from msgstore.crypto import OpenKeys, PublicKey, decode_recovery, open_sealed, recover_key_file, seal
 from msgstore.exchange.sealing import Opener, Sealer
 from msgstore.model.errors import KeyNotFound
+from msgstore.model.interfaces import Body
 from msgstore.model.keys import SealError
 from msgstore.model.user import User
 
-__all__ = ["PASSWORD", "RECOVERY", "needed_key", "opened_file", "opened_keys", "opener_of", "sealer_for"]
+__all__ = [
+    "PASSWORD",
+    "RECOVERY",
+    "needed_key",
+    "open_message",
+    "opened_file",
+    "opened_keys",
+    "opener_of",
+    "sealer_for",
+]
 
 PASSWORD: Final = click.option(
     "--password-stdin", is_flag=True, help="Read the user's password from standard input, one line."
@@ -71,6 +82,17 @@ def needed_key(console: Console, user: User) -> PublicKey:
     if public is None:
         raise KeyNotFound(f"{user.mailbox} has no key; `msgstore key generate` makes one")
     return public
+
+
+def open_message(console: Console, address: str, body: Body, *, password_stdin: bool, recovery_stdin: bool) -> bytes:
+    """Open one sealed message of the account of an address; see :func:`opened_file`.
+
+    Raises:
+        SealError: it is damaged, or sealed for somebody else.
+    """
+    account = find_account(console, address)
+    with opened_keys(console, account, password_stdin=password_stdin, recovery_stdin=recovery_stdin) as keys:
+        return bytes(open_sealed(b"".join(body.chunks()), keys.keys))
 
 
 def opener_of(keys: OpenKeys) -> Opener:
