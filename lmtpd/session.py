@@ -22,7 +22,7 @@ from lmtpd.house import House
 from lmtpd.transaction import XCLIENT_ATTRIBUTES, XFORWARD_ATTRIBUTES, Transaction
 from lmtpd.transparency import CountDecoder, DotDecoder
 from msgstore.model.envelope import BodyType, Recipient
-from msgstore.model.errors import DirectoryUnavailable, MsgstoreError, Overloaded
+from msgstore.model.errors import DirectoryUnavailable, KeyUnreadable, KeyUnusable, MsgstoreError, Overloaded
 from msgstore.telemetry.log import logger
 
 __all__ = ["LmtpSession"]
@@ -221,7 +221,8 @@ class LmtpSession(ContentGate, LMTP):
         self._reopen()
 
     def _refuse_recipient(self, error: BaseException) -> None:
-        if isinstance(error, DirectoryUnavailable):
+        if isinstance(error, DirectoryUnavailable | KeyUnreadable | KeyUnusable):
+            # The sender is told to wait; only the site can mend it, and must know.
             log.error("lmtp.lookup_failed", error=error, session=self.id)
         elif isinstance(error, Overloaded):
             self._house.counters.count("overloaded")
