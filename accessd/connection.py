@@ -112,6 +112,9 @@ class Connection:
             self._outbox.drop()
             self._inbox.drop()
             self._socket.close()
+            # Without these circles what was received goes with the connection, and not when the collector comes by.
+            self._outbox.on_progress = _do_nothing
+            self._group = None
 
     def tell(self, frame: Notification) -> None:
         """Say something unasked."""
@@ -181,6 +184,8 @@ class Connection:
                 # What follows it has come just now at the earliest; a busy stream may never pause between objects.
                 self._part_began = self._loop.time()
                 self._take(frame)
+                if isinstance(frame, Request) and _brings_secret(frame):
+                    self._decoder.renew()
         except FrameRefused as error:
             self._refuse(error)
             return
@@ -322,6 +327,15 @@ class Connection:
         self._outbox.put(octets, descriptor)
         method = request.method if request.method in METHODS else "unknown"
         self._rules.counters.request_answered(method, "ok" if error is None else error.code)
+
+
+def _do_nothing() -> None:
+    return
+
+
+def _brings_secret(request: Request) -> bool:
+    method = METHODS.get(request.method)
+    return method is not None and method.brings_secret
 
 
 def _brings_descriptor(request: Request) -> bool:

@@ -52,6 +52,22 @@ def test_frames_come_back_whatever_pieces_they_come_in(frames: list[Frame], size
     assert found == frames
 
 
+@given(frames=st.lists(FRAMES, max_size=5), size=st.integers(1, 50))
+def test_a_parser_may_be_renewed_anywhere_in_the_stream(frames: list[Frame], size: int) -> None:
+    stream = b"".join(map(encode, frames))
+    decoder = FrameDecoder(AFTER_LOGIN)
+    found: list[Frame] = []
+    for at in range(0, len(stream), size):
+        decoder.feed(stream[at : at + size])
+        decoder.renew()
+        while (frame := decoder.next_frame()) is not None:
+            found.append(frame)
+            decoder.renew()
+
+    assert found == decoded([stream])
+    assert not decoder.holds_part
+
+
 def test_a_frame_is_the_same_at_every_cut() -> None:
     frame = Request(id=7, method="message.list", args=({"mailbox": "a@b", "uids": [1, [2, None]], "x": b"\x00"},))
     wire = encode(frame) + encode(frame)

@@ -64,6 +64,11 @@ def everywhere(ours: House, remains: Remains, others: list[int]) -> list[str]:
     return found
 
 
+def overwrite_what_is_freed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in OVERWRITES_WHAT_IS_FREED.items():
+        monkeypatch.setenv(name, value)
+
+
 @pytest.mark.parametrize(
     ("policy", "body"),
     [("opportunistic", BODY), ("opportunistic", LARGE), ("off", BODY)],
@@ -73,8 +78,7 @@ def test_nothing_of_a_sealed_message_is_left_on_the_disk_or_in_memory(
     postfix: Callable[..., Postfix], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, policy: str, body: str
 ) -> None:
     required("curl")
-    for name, value in OVERWRITES_WHAT_IS_FREED.items():
-        monkeypatch.setenv(name, value)
+    overwrite_what_is_freed(monkeypatch)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     with house("alice", "sender", more=f'[encryption]\npolicy = "{policy}"\n') as ours:
         (ours.place / "tmp").mkdir()
@@ -140,3 +144,37 @@ def test_an_smtpd_hands_sealed_mail_over_by_lmtp_and_by_the_access_socket() -> N
         assert sorted(token_of(text) for text in ours.texts("alice")) == ["one", "two"]
         assert [token_of(text) for text in ours.texts("bob")] == ["two"]
         assert Remains(mail("one")).in_tree(ours.mail / DOMAIN / "users" / "alice") == []
+
+
+def test_keys_that_a_session_gave_or_was_given_are_gone_from_the_server_afterwards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    overwrite_what_is_freed(monkeypatch)
+    with house("alice") as ours:
+        ours.stop("accessd")
+        ours.config.write_text(ours.config.read_text().replace("[access]", "[access]\nopen_keys = true"))
+        ours.start("accessd")
+        remains = Remains(give_key(ours))
+        with smtplib.LMTP(str(ours.lmtp)) as client:
+            client.sendmail(f"sender@{DOMAIN}", [f"alice@{DOMAIN}"], mail("sealed").decode())
+
+        def in_server() -> list[str]:
+            return [place for pid in workers_of(ours.children["accessd"].pid) for place in remains.in_memory(pid)]
+
+        with AccessClient.connect(str(ours.access)) as access:
+            session = access.login(f"alice@{DOMAIN}", PASSWORD, service="imap")
+            before = in_server()
+            session.give_keys()
+            hits = session.search(text_terms=["token sealed"])
+            while_open = in_server()
+            session.take_keys_back()
+            taken_back = in_server()
+            given = access.call("auth.login", user=f"alice@{DOMAIN}", password=PASSWORD, service="imap", want=["key"])
+            after = in_server()
+
+        assert isinstance(given, dict)
+        assert "private_key" in given
+        assert [hit.uid for hit in hits] == [1]
+        # The same search finds what is there.
+        assert while_open
+        assert (before, taken_back, after) == ([], [], [])

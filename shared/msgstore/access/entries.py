@@ -63,6 +63,9 @@ class Method(Generic[Args, Result]):
     """Whether a message comes with it, perhaps as a descriptor: it has the time of a delivery, and once it has come
     whole the end of the connection does not stop it."""
 
+    brings_secret: bool = False
+    """Whether a password or a key is among the arguments."""
+
     is_remembered: bool = False
     """Whether it is done once for each ``_request_id``."""
 
@@ -83,16 +86,36 @@ RPC_FATAL: Final = Method(name="rpc.fatal", args=shapes.NoArgs, result=shapes.No
 """Its arguments are ``[code, message]``; the connection is closed after it."""
 
 AUTH_LOGIN: Final = Method(
-    name="auth.login", args=shapes.LoginArgs, result=shapes.LoginResult, roles=_LOGIN, idempotent=False
+    name="auth.login",
+    args=shapes.LoginArgs,
+    result=shapes.LoginResult,
+    roles=_LOGIN,
+    idempotent=False,
+    brings_secret=True,
 )
 AUTH_VERIFY: Final = Method(
-    name="auth.verify", args=shapes.VerifyArgs, result=shapes.VerifyResult, roles=_SMTP, idempotent=False
+    name="auth.verify",
+    args=shapes.VerifyArgs,
+    result=shapes.VerifyResult,
+    roles=_SMTP,
+    idempotent=False,
+    brings_secret=True,
 )
 AUTH_SASL_START: Final = Method(
-    name="auth.sasl_start", args=shapes.SaslStartArgs, result=shapes.SaslResult, roles=_EVERY, idempotent=False
+    name="auth.sasl_start",
+    args=shapes.SaslStartArgs,
+    result=shapes.SaslResult,
+    roles=_EVERY,
+    idempotent=False,
+    brings_secret=True,
 )
 AUTH_SASL_STEP: Final = Method(
-    name="auth.sasl_step", args=shapes.SaslStepArgs, result=shapes.SaslResult, roles=_EVERY, idempotent=False
+    name="auth.sasl_step",
+    args=shapes.SaslStepArgs,
+    result=shapes.SaslResult,
+    roles=_EVERY,
+    idempotent=False,
+    brings_secret=True,
 )
 AUTH_LOGOUT: Final = Method(
     name="auth.logout", args=shapes.SessionArgs, result=shapes.Nothing, roles=_EVERY, changes=True
@@ -267,10 +290,18 @@ KEY_CHANGE_PASSWORD: Final = Method(
     roles=_IMAP,
     changes=True,
     idempotent=False,
+    brings_secret=True,
 )
 """Not remembered: what is remembered lies on the disk, and a digest of two passwords is no thing to keep there."""
 
-KEY_OPEN: Final = Method(name="key.open", args=keyshapes.OpenKeyArgs, result=shapes.Nothing, roles=_IMAP, changes=True)
+KEY_OPEN: Final = Method(
+    name="key.open",
+    args=keyshapes.OpenKeyArgs,
+    result=shapes.Nothing,
+    roles=_IMAP,
+    changes=True,
+    brings_secret=True,
+)
 KEY_CLOSE: Final = Method(name="key.close", args=shapes.SessionArgs, result=shapes.Nothing, roles=_IMAP, changes=True)
 
 SCRIPT_CAPABILITIES: Final = Method(

@@ -188,10 +188,16 @@ class FrameDecoder:
 
     def change_limits(self, limits: FrameLimits) -> None:
         """Go on under other limits; only the unread rest is looked at again."""
-        if limits == self._limits or self._dead:
+        if limits != self._limits:
+            self._limits = limits
+            self.renew()
+
+    def renew(self) -> None:
+        """Go on with a new parser: the old one's memory, in which all that came still lies, is given back."""
+        if self._dead:
             return
-        self._limits = limits
-        self._unpacker = _unpacker(limits)
+        self._rest = bytearray(self._rest)
+        self._unpacker = _unpacker(self._limits)
         self._consumed = 0
         self._waiting = False
         self._unpacker.feed(self._rest)
