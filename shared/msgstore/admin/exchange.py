@@ -295,7 +295,7 @@ def write_out_mbox(
     password_stdin: bool,
     recovery_stdin: bool,
 ) -> int:
-    """Write a directory with an mbox file for each folder."""
+    """Write a directory with an mbox file for each folder; only `export maildir` writes scripts."""
     account = console.directory.find(parse_address(address))
     with _opener(console, account, opens=opens, password_stdin=password_stdin, recovery_stdin=recovery_stdin) as opener:
         return _write(console, write_mbox, account, target, folders=folders, dry_run=dry_run, opener=opener)
