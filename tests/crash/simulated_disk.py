@@ -7,13 +7,18 @@ and a prefix of the later changes, as the journals of ext4 and xfs order them.
 
 import os
 import random
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from msgstore.store.disk import Disk
 
 Apply = Callable[["Model"], None]
+IMAGES_A_POINT: Final = 3
+"""Of what was not synced a different part is left in each."""
 
 
 @dataclass(slots=True)
@@ -238,6 +243,23 @@ class RecordingDisk(Disk):
             Change((gone, (model.directory(below), target[1], node))).begin()
 
         self.record.append(apply)
+
+
+def images(disk: RecordingDisk, *, seed: int, begin: int = 0) -> Iterator[tuple[int, Model, Path]]:
+    """Give what a power cut behind every single change may leave: after how many, the disk then, and a directory.
+
+    What is left is looked at in memory where that is possible: a thousand small trees are made and removed.
+    """
+    chance = random.Random(seed)  # noqa: S311 (a seed, not a secret)
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as place:
+        image = Path(place) / "image"
+        for steps in range(begin, len(disk.record) + 1):
+            model = disk.replay(steps)
+            for _ in range(IMAGES_A_POINT):
+                model.after_crash(chance, image)
+                yield steps, model, image
+                shutil.rmtree(image)
 
 
 class WithoutFileSync(RecordingDisk):

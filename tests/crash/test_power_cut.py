@@ -1,9 +1,6 @@
 """The power goes after any single change: what was promised is there, what was not is whole or absent."""
 
 import hashlib
-import random
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -24,11 +21,11 @@ from tests.crash.simulated_disk import (
     Unsynced,
     WithoutDirectorySync,
     WithoutFileSync,
+    images,
 )
 
 ALICE, BOB = MailboxId("alice", "example.com"), MailboxId("bob", "example.com")
 WORK = FolderName(("Work",))
-IMAGES_A_POINT = 3
 
 
 def proof(number: int, octets: int) -> bytes:
@@ -166,18 +163,8 @@ def crash_everywhere(tmp_path: Path, kind: type[RecordingDisk]) -> Iterator[str]
     """Give every broken promise after a cut behind every single change."""
     root = tmp_path / "live"
     root.mkdir()
-    disk = live(root, kind)
-    chance = random.Random(7)  # noqa: S311 (a seed, not a secret)
-    # What is left is looked at in memory where that is possible: a thousand small trees are made and removed.
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as place:
-        image = Path(place) / "image"
-        for steps in range(len(disk.record) + 1):
-            model = disk.replay(steps)
-            for _ in range(IMAGES_A_POINT):
-                model.after_crash(chance, image)
-                yield from (f"after {steps}: {text}" for text in violations(contents(image), model.marks))
-                shutil.rmtree(image)
+    for steps, model, image in images(live(root, kind), seed=7):
+        yield from (f"after {steps}: {text}" for text in violations(contents(image), model.marks))
 
 
 @pytest.mark.timeout(300)

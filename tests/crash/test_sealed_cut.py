@@ -1,8 +1,5 @@
 """The power goes after any change of the disk: no plaintext was ever written, and no blob is half there."""
 
-import random
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +12,8 @@ from msgstore.model.folder import INBOX
 from msgstore.model.interfaces import Filing
 from msgstore.model.keys import SealError
 from msgstore.model.result import Filed
-from tests.crash.simulated_disk import RecordingDisk, Unsynced, WithoutFileSync
-from tests.crash.test_power_cut import ALICE, BOB, IMAGES_A_POINT, WORK, opened
+from tests.crash.simulated_disk import RecordingDisk, Unsynced, WithoutFileSync, images
+from tests.crash.test_power_cut import ALICE, BOB, WORK, opened
 from tests.crypto.vectors import golden_key
 
 MARK = b"not a word of this may ever touch the disk"
@@ -73,21 +70,13 @@ def found_in(image: Path, key: SecretKey) -> set[str]:
 def faults(tmp_path: Path, kind: type[RecordingDisk]) -> Iterator[str]:
     root = tmp_path / "live"
     root.mkdir()
-    disk = live(root, kind)
-    chance = random.Random(11)  # noqa: S311 (a seed, not a secret)
-    memory = Path("/dev/shm")
-    with golden_key() as key, tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as place:
-        image = Path(place) / "image"
-        for steps in range(len(disk.record) + 1):
-            model = disk.replay(steps)
-            for _ in range(IMAGES_A_POINT):
-                model.after_crash(chance, image)
-                plain = [path for path in image.rglob("*") if path.is_file() and MARK in path.read_bytes()]
-                yield from (f"after {steps}: plaintext in {path}" for path in plain if "/bob/" not in str(path))
-                found = found_in(image, key)
-                yield from (f"after {steps}: {one}" for one in found if "broken" in one)
-                yield from (f"after {steps}: {mark} is lost" for mark in model.marks if mark not in found)
-                shutil.rmtree(image)
+    with golden_key() as key:
+        for steps, model, image in images(live(root, kind), seed=11):
+            plain = [path for path in image.rglob("*") if path.is_file() and MARK in path.read_bytes()]
+            yield from (f"after {steps}: plaintext in {path}" for path in plain if "/bob/" not in str(path))
+            found = found_in(image, key)
+            yield from (f"after {steps}: {one}" for one in found if "broken" in one)
+            yield from (f"after {steps}: {mark} is lost" for mark in model.marks if mark not in found)
 
 
 @pytest.mark.timeout(300)

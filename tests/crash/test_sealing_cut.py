@@ -1,9 +1,6 @@
 """The power goes after any single change while messages are sealed where they lie: each is there once."""
 
 import hashlib
-import random
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +11,7 @@ from msgstore.model.folder import INBOX
 from msgstore.model.interfaces import Filing
 from msgstore.model.message import FLAGGED, Uid
 from msgstore.store.maildir.store import MaildirStore
-from tests.crash.simulated_disk import NameBeforeData, RecordingDisk, Unsynced, WithoutFileSync
+from tests.crash.simulated_disk import NameBeforeData, RecordingDisk, Unsynced, WithoutFileSync, images
 from tests.crash.test_power_cut import ALICE, number_of, opened
 
 NUMBERS = (1, 2, 3)
@@ -124,18 +121,11 @@ def crash_everywhere(tmp_path: Path, kind: type[RecordingDisk]) -> list[str]:
     root = tmp_path / "live"
     root.mkdir()
     disk, begin = live(root, kind)
-    chance = random.Random(7)  # noqa: S311 (a seed, not a secret)
-    memory = Path("/dev/shm")
-    bad: list[str] = []
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as place:
-        image = Path(place) / "image"
-        for steps in range(begin, len(disk.record) + 1):
-            model = disk.replay(steps)
-            for _ in range(3):
-                model.after_crash(chance, image)
-                bad += [f"after {steps}: {text}" for text in violations(image, model.marks)]
-                shutil.rmtree(image)
-    return bad
+    return [
+        f"after {steps}: {text}"
+        for steps, model, image in images(disk, seed=7, begin=begin)
+        for text in violations(image, model.marks)
+    ]
 
 
 @pytest.mark.timeout(300)
