@@ -117,6 +117,19 @@ async def test_mail_of_older_keys_stays_readable(tmp_path: Path) -> None:
             assert [await body.read() async for body in session.fetch()] == [TEXT, TEXT]
 
 
+async def test_what_is_sealed_to_a_key_made_since_the_login_is_read_after_the_next(tmp_path: Path) -> None:
+    async with key_house(tmp_path) as house:
+        async with house.session() as session:
+            blob = house.put_sealed(key=rotated(house))
+            async with await session.retrieve(1) as body:
+                meanwhile = await body.read(), body.opened.sealed
+        async with house.session() as session, await session.retrieve(1) as body:
+            assert await body.read() == TEXT
+        assert meanwhile[0] == blob
+        assert meanwhile[1] is not None
+        assert meanwhile[1].damaged
+
+
 def cut(blob: bytes) -> bytes:
     return blob[:-1]
 
