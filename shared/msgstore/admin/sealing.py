@@ -7,6 +7,7 @@ from typing import Final
 import rich_click as click
 
 from msgstore.admin.console import Console, read_password, read_secret
+from msgstore.admin.resealing import opened_with
 from msgstore.admin.userkeys import open_with_password
 from msgstore.admin.users import find_account
 from msgstore.auth.directory import Account
@@ -15,7 +16,6 @@ from msgstore.crypto import OpenKeys, PublicKey, decode_recovery, open_sealed, r
 from msgstore.exchange.sealing import Opener, Sealer
 from msgstore.model.errors import KeyNotFound
 from msgstore.model.interfaces import Body
-from msgstore.model.keys import SealError
 from msgstore.model.user import User
 
 __all__ = [
@@ -99,10 +99,8 @@ def opener_of(keys: OpenKeys) -> Opener:
     """Give what opens blobs with any of the keys, while these are not wiped."""
 
     def opener(blob: bytes) -> bytearray | None:
-        try:
-            return open_sealed(blob, keys.keys)
-        except SealError:
-            return None
+        found = opened_with(blob, keys)
+        return None if found is None else found[1]
 
     return opener
 
