@@ -338,3 +338,12 @@ async def test_what_an_older_client_asks_for_opens_what_ours_sealed(tmp_path: Pa
             assert isinstance(private, bytes)
             assert open_sealed(await body.read(), SecretKey.copy_of(private)) == TEXT
             assert body.opened.sealed is not None
+
+
+async def test_only_what_is_sealed_may_come_with_other_octets_under_one_id(tmp_path: Path) -> None:
+    async with key_house(tmp_path) as house, house.session(opens_mail=False) as session:
+        plain = {"algorithm": "x25519-xsalsa20-poly1305", "encrypted": False}
+        append = {**at(session), "encryption": plain, "_request_id": "one"}
+        await session.client.call("message.append", **append, body=TEXT)
+
+        assert await code_of(session.client, "message.append", **append, body=TEXT + b"more\r\n") == "INVALID"
