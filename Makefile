@@ -66,9 +66,9 @@ fuzz: $(STAMP)  ## Let atheris look for scripts and messages that break the Siev
 
 lock: $(STAMP)  ## Renew the lock files
 	@$(BIN)/pip-compile --quiet --upgrade --generate-hashes --no-header --strip-extras --allow-unsafe \
-	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --extra uvloop -o requirements.txt pyproject.toml
+	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --extra uvloop --extra sql --extra postgres --extra s3 -o requirements.txt pyproject.toml
 	@$(BIN)/pip-compile --quiet --upgrade --generate-hashes --no-header --strip-extras --allow-unsafe \
-	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --extra uvloop --extra dev -o requirements-dev.txt pyproject.toml
+	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --extra uvloop --extra sql --extra postgres --extra s3 --extra dev -o requirements-dev.txt pyproject.toml
 
 hooks-install:  ## Let git run all checks before each push
 	@git config core.hooksPath .githooks && echo "git uses .githooks now"
