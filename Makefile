@@ -27,7 +27,7 @@ $(STAMP): requirements-dev.txt pyproject.toml
 demo: $(STAMP)  ## Run both daemons, deliver a message, read it back
 	@$(BIN)/msgstore demo
 
-test: $(STAMP)  ## Run the tests; those that need Postfix or Dovecot are skipped where it is missing
+test: $(STAMP)  ## Run the tests; those that need Postfix, Dovecot or PostgreSQL are skipped where it is missing
 	@echo "== running the tests"
 	@$(BIN)/python -X dev -m pytest -n auto --dist worksteal $(TESTARGS)
 
