@@ -117,8 +117,13 @@ class Postgres:
         return dsn((self,), database, user=user, scheme=scheme)
 
     def ask(self, statement: LiteralString | sql.Composed, database: str = "postgres") -> list[tuple[object, ...]]:
-        """Run one statement in a connection of its own, outside of a transaction, and give its rows."""
-        with psycopg.connect(self.dsn(database), autocommit=True, connect_timeout=10) as connection:
+        """Run one statement in a connection of its own, outside of a transaction, and give its rows.
+
+        It goes through the Unix socket, which is reached from every network namespace.
+        """
+        with psycopg.connect(
+            host=str(self.directory), port=PORT, user=SUPERUSER, dbname=database, autocommit=True, connect_timeout=10
+        ) as connection:
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
 
@@ -143,11 +148,15 @@ class Postgres:
         """Refuse writes, or take them again; transactions that are open keep what they began with."""
         self.set("default_transaction_read_only", "on" if on else "off")
 
-    def stop(self) -> None:
-        """End the server in good order: connections are closed, transactions rolled back."""
+    def stop(self, *, at_once: bool = False) -> None:
+        """End the server: connections are closed, transactions rolled back; nothing happens where none runs.
+
+        In good order it first sends all it has to its standbys, a minute long where they are out of reach; at once
+        it leaves the rest to the recovery at its next start.
+        """
         if self._child is not None:
             child, self._child = self._child, None
-            end(child, signal.SIGINT)
+            end(child, signal.SIGQUIT if at_once else signal.SIGINT)
 
     def kill(self) -> None:
         """Kill the server and all its processes at once; on disk stays what the kernel was given."""
@@ -208,7 +217,7 @@ class Postgres:
                 access.write("host all all samenet trust\nhost replication all samenet trust\n")
 
     def _launch(self) -> None:
-        command = [*self._prefix("--pdeathsig", "INT"), str(self._program("postgres")), "-D", str(self.data)]
+        command = [*self._prefix("--pdeathsig", "QUIT"), str(self._program("postgres")), "-D", str(self.data)]
         with self.log.open("ab") as log:
             self._child = child = _STARTER.submit(
                 subprocess.Popen, command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_environment(), cwd="/"
@@ -217,7 +226,7 @@ class Postgres:
             wait_until(lambda: child.poll() is not None or self._answers(), what="PostgreSQL answering", seconds=60)
             assert child.poll() is None, f"PostgreSQL ended with {child.returncode}:\n{self.last_words()}"
         except BaseException:
-            self.stop()
+            self.stop(at_once=True)
             raise
 
     def _answers(self) -> bool:
@@ -280,7 +289,7 @@ def make_standby(
         state = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND sync_state = 'quorum'"
         wait_until(lambda: primary.ask(state) != [(0,)], what="a synchronous standby")
     except BaseException:
-        standby.stop()
+        standby.stop(at_once=True)
         raise
     return standby
 
@@ -309,7 +318,7 @@ def ending(server: Postgres) -> Generator[Postgres]:
         print(f"{server.directory}:\n{server.last_words()}")
         raise
     finally:
-        server.stop()
+        server.stop(at_once=True)
         _free_shared_memory(server.data)
 
 

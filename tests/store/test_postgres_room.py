@@ -219,6 +219,21 @@ def test_a_server_that_cannot_start_shows_its_log() -> None:
             server.restart()
 
 
+def segments() -> set[str]:
+    """The ids of the shared memory segments of the machine."""
+    return {line.split()[1] for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]}
+
+
+def test_a_killed_cluster_leaves_no_shared_memory_behind() -> None:
+    with own_cluster() as server:
+        segment = (server.data / "postmaster.pid").read_text().splitlines()[6].split()[1]
+
+        server.kill()
+
+        assert segment in segments()
+    assert segment not in segments()
+
+
 STARTS_AND_WAITS = """
 import time
 from tests.postgres_room import own_cluster
