@@ -5,8 +5,6 @@ import itertools
 import os
 import secrets
 import socket
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Literal
 
@@ -36,13 +34,11 @@ from msgstore.store.maildir.restoring import begin_restored
 from msgstore.store.maildir.scripts import ActiveScripts, MaildirScripts
 from msgstore.store.maildir.tree import MaildirTree
 from msgstore.store.maildir.uidvalidity import highest_uidvalidity, next_uidvalidity, recorded_uidvalidity
-from msgstore.store.staging import StagedFile, StagingArea, sweep
+from msgstore.store.spool import Spool, area_at
+from msgstore.store.staging import StagedFile, StagingArea
 from msgstore.store.syncs import settle
 
 __all__ = ["MaildirStore"]
-
-STAGING_NAME: Final = ".staging"
-"""Begins with a dot, so that it is never taken for the directory of a domain."""
 
 _REMOVED_NAME: Final = ".msgstore-uidvalidity"
 """Beside mailboxes, none of whose names begins with a dot: the highest UIDVALIDITY of those that were removed."""
@@ -88,8 +84,7 @@ class MaildirStore:
         self._line_endings: Literal["crlf", "lf"] = line_endings
         self._default_folders = default_folders
         self.keeps_removed: Final = keeps_removed
-        self._guard = threading.Lock()
-        self._area: StagingArea | None = None
+        self._spool = Spool(self.disk, data_dir)
         self._staged = itertools.count()
         self._places: dict[tuple[MailboxId, FolderName], tuple[Layout, Place]] = {}
         self._ledgers = Ledgers(self)
@@ -182,7 +177,7 @@ class MaildirStore:
         """Begin a message; small ones touch no disk before they are delivered."""
         del expected_octets
         try:
-            area = self._staging()
+            area = self._spool.area()
         except OSError as error:
             raise store_error_from(error) from error
         return StagedFile(area, name=str(next(self._staged)), line_endings=self._line_endings, sealed=sealed)
@@ -289,15 +284,7 @@ class MaildirStore:
     def check_health(self) -> None:
         """Write, sync and remove something small where mail is kept."""
         try:
-            area = self._staging()
-            name = f"health.{os.getpid()}.{secrets.token_hex(4)}"
-            descriptor = self.disk.create_named(area.directory_fd, name)
-            try:
-                self.disk.write(descriptor, b"ok")
-                self.disk.sync_file(descriptor)
-            finally:
-                os.close(descriptor)
-                self.disk.unlink(area.directory_fd, name)
+            self._spool.check()
         except OSError as error:
             raise store_error_from(error) from error
 
@@ -305,10 +292,7 @@ class MaildirStore:
         """Give back descriptors."""
         self._ledgers.close()
         self.directories.close()
-        with self._guard:
-            area, self._area = self._area, None
-        if area is not None:
-            os.close(area.directory_fd)
+        self._spool.close()
 
     def place_of(self, mailbox: MailboxId, name: FolderName) -> Place:
         """Give the directory of a folder.
@@ -350,12 +334,7 @@ class MaildirStore:
 
     def area_at(self, directory_fd: int) -> StagingArea:
         """Give a staging area on the file system of a directory; the directory stays its owner's."""
-        return StagingArea(
-            disk=self.disk,
-            directory_fd=directory_fd,
-            is_anonymous=self.disk.supports_anonymous(directory_fd),
-            unique=f"{os.getpid()}.{secrets.token_hex(4)}",
-        )
+        return area_at(self.disk, directory_fd)
 
     def make_maildir(self, box_fd: int, directory: str) -> None:
         """Make the directory of a folder with what is in it, durable but for its own name in ``box_fd``."""
@@ -383,16 +362,3 @@ class MaildirStore:
             return self._layout_for(mailbox.domain)
         except ValueError as error:
             raise InvalidFolderName(f"the layout of {mailbox.domain} is broken: {error}") from error
-
-    def _staging(self) -> StagingArea:
-        with self._guard:
-            if self._area is None:
-                root_fd = self.disk.open_root(self._data_dir, create=True)
-                try:
-                    staging_fd = self.disk.open_directory(root_fd, [STAGING_NAME], create=True)
-                finally:
-                    os.close(root_fd)
-                self._area = self.area_at(staging_fd)
-                booted_at = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
-                sweep(self.disk, staging_fd, booted_at=booted_at)
-            return self._area
