@@ -92,6 +92,17 @@ def test_renaming_inbox_moves_its_messages_and_leaves_it_empty(box: MessageStore
     assert [text_of(box, uid, folder=FolderName(("Archive", "2026"))) for uid in (1, 2)] == [b"one", b"two"]
 
 
+def test_no_two_folders_are_for_the_same_after_one_got_another_name(box: MessageStore) -> None:
+    junk, tree = FolderName(("Junk",)), box.folders(ALICE)
+    tree.rename(junk, FolderName(("Spam",)))
+
+    tree.rename(INBOX, junk)
+    tree.rename(junk, FolderName(("Old",)))
+    tree.create(FolderName(("Junk", "Below")))
+
+    assert [info.name for info in tree.list() if info.special_use is SpecialUse.JUNK] == [FolderName(("Spam",))]
+
+
 def test_renames_that_cannot_be_are_refused_and_change_nothing(box: MessageStore) -> None:
     box.folders(ALICE).create(OLD)
     tree = box.folders(ALICE)

@@ -168,6 +168,7 @@ class MaildirTree:
             if name.is_inbox:
                 self._house.make_maildir(box_fd, directory_of(to))
                 self._house.disk.sync_directory(box_fd)
+                self._note_plain(box_fd, to)
             else:
                 self._rename_all(box_fd, pairs)
         if name.is_inbox:
@@ -241,6 +242,12 @@ class MaildirTree:
             directory = directory_of(level)
             if directory and not self._is_maildir(box_fd, directory):
                 self._house.make_maildir(box_fd, directory)
+                self._note_plain(box_fd, level)
+
+    def _note_plain(self, box_fd: int, name: FolderName) -> None:
+        """A folder made under a default name is not for what the default one was, which may go on under another."""
+        if name in DEFAULT_SPECIAL_USE:
+            self._keep_special_uses(box_fd, {**self._special_uses(box_fd), name: None})
 
     def _names(self, box_fd: int) -> set[FolderName]:
         names = {INBOX}
