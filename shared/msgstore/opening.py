@@ -13,6 +13,7 @@ from msgstore.auth.directory import Directory
 from msgstore.auth.keys import UserKeys
 from msgstore.config.schema import Settings
 from msgstore.model.address import MailboxId
+from msgstore.model.errors import ConfigError
 from msgstore.model.interfaces import MessageStore
 from msgstore.store.directories import Place
 from msgstore.store.disk import Disk
@@ -45,7 +46,8 @@ def build_store(settings: Settings, directory: Directory) -> MessageStore:
     """Open the backend that the settings name."""
     if settings.store.backend == "memory":
         return MemoryStore(clock=CLOCK, keeps_removed=settings.retention.undelete_days > 0)
-
+    if settings.store.backend != "maildir":
+        return _build_sql(settings)
     return MaildirStore(
         settings.data_dir,
         layout_for=_Layouts(directory),
@@ -55,6 +57,32 @@ def build_store(settings: Settings, directory: Directory) -> MessageStore:
         default_folders=settings.store.default_folders,
         keeps_removed=settings.retention.undelete_days > 0,
         hostname=host_name(settings),
+    )
+
+
+def _build_sql(settings: Settings) -> MessageStore:
+    try:
+        # Loaded by those alone who have it: it is an extra, and takes a while.
+        from msgstore.store.sql.bodies import FileBodies  # noqa: PLC0415
+        from msgstore.store.sql.store import SqlStore  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            (f"store.backend: {settings.store.backend} needs a package that is not installed: {error.name}",)
+        ) from error
+    chosen, disk = settings.store, Disk()
+    url = (
+        chosen.dsn
+        if chosen.backend == "postgresql"
+        else f"sqlite:///{chosen.dsn or f'{settings.data_dir}/mail.sqlite'}"
+    )
+    return SqlStore(
+        url,
+        data_dir=settings.data_dir,
+        bodies=FileBodies(disk, chosen.bodies or f"{settings.data_dir}/bodies"),
+        disk=disk,
+        clock=CLOCK,
+        default_folders=chosen.default_folders,
+        keeps_removed=settings.retention.undelete_days > 0,
     )
 
 

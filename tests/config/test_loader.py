@@ -37,7 +37,7 @@ def test_all_faults_are_named_at_once_with_path_value_and_nearest_key() -> None:
     assert "lmtp.workers: Expected `int`, got `str`, found 'many'" in text
     assert "lmtp.idle_second: unknown key; did you mean idle_seconds?" in text
     assert "store.backend: " in text
-    assert "known are maildir, memory" in text
+    assert "known are maildir, sqlite, postgresql, memory" in text
     assert 'domains."ex ample": is not a domain name' in text
     assert 'domains."example.com".path: unknown key' in text
     assert "log: must be a table, not 3" in text

@@ -11,15 +11,25 @@ from msgstore.store.maildir.layout import Layout
 from msgstore.store.maildir.store import MaildirStore
 from msgstore.store.memory import MemoryStore
 from tests.contract.shelf import ALICE, WORK
+from tests.sql_room import sql_store, sqlite_store
+
+BACKENDS = ("memory", "maildir", "sqlite", "postgresql")
 
 
-@pytest.fixture(params=["memory", "maildir"])
+@pytest.fixture(params=BACKENDS)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MessageStore]:
     made: MessageStore
-    if request.param == "memory":
-        made = MemoryStore(clock=SystemClock(), keeps_removed=True)
-    else:
-        made = MaildirStore(str(tmp_path), layout_for=lambda _: Layout(), hostname="test.example", keeps_removed=True)
+    match request.param:
+        case "memory":
+            made = MemoryStore(clock=SystemClock(), keeps_removed=True)
+        case "maildir":
+            made = MaildirStore(
+                str(tmp_path), layout_for=lambda _: Layout(), hostname="test.example", keeps_removed=True
+            )
+        case "sqlite":
+            made = sqlite_store(tmp_path, keeps_removed=True)
+        case _:
+            made = sql_store(request.getfixturevalue("mail_database"), tmp_path, keeps_removed=True)
     yield made
     made.close()
 

@@ -1,4 +1,4 @@
-"""Memory and Maildir live the same life side by side; whatever one shows the other must show."""
+"""Memory, Maildir and SQLite live the same life side by side; whatever one shows the others must show."""
 
 import shutil
 import tempfile
@@ -24,6 +24,8 @@ from msgstore.store.disk import Disk
 from msgstore.store.maildir.layout import Layout
 from msgstore.store.maildir.store import MaildirStore
 from msgstore.store.memory import MemoryStore
+from msgstore.store.sql.store import SqlStore
+from tests.sql_room import sqlite_store
 
 MAILBOXES: Final = (MailboxId("alice", "example.com"), MailboxId("bob", "example.com"))
 FOLDERS: Final = (INBOX, FolderName(("Work",)), FolderName(("Work", "Old.er")), FolderName(("Junk",)))
@@ -50,24 +52,29 @@ class UnsyncedDisk(Disk):
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """Every step is done to both stores; answers and contents must agree."""
+    """Every step is done to all stores; answers and contents must agree."""
 
     @initialize()
     def open_stores(self) -> None:
         self.root = Path(
             tempfile.mkdtemp(prefix="msgstore-machine-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
         )
+        (self.root / "sql").mkdir()
         self.memory = MemoryStore(clock=SystemClock())
         self.maildirs = [self.new_maildir(), self.new_maildir()]
+        self.sqls = [self.new_sql(), self.new_sql()]
         self.rereads = False
-        self.shown: dict[tuple[MailboxId, FolderName, int, int], bytes] = {}
+        self.shown: dict[tuple[type, MailboxId, FolderName, int, int], bytes] = {}
 
     def new_maildir(self) -> MaildirStore:
         return MaildirStore(str(self.root), layout_for=lambda _: Layout(), disk=UnsyncedDisk(), hostname="test.example")
 
+    def new_sql(self) -> SqlStore:
+        return sqlite_store(self.root / "sql", disk=UnsyncedDisk())
+
     @property
-    def both(self) -> tuple[MessageStore, MessageStore]:
-        return self.memory, self.maildirs[0]
+    def stores(self) -> tuple[MessageStore, ...]:
+        return self.memory, self.maildirs[0], self.sqls[0]
 
     @rule(
         text=texts.map(b"".join),
@@ -77,13 +84,13 @@ class StoreMachine(RuleBasedStateMachine):
     def deliver(self, text: bytes, where: list[tuple[MailboxId, FolderName]], flags: set[str]) -> None:
         answers: list[list[type]] = []
         filings = [Filing(mailbox=mailbox, folder=folder, flags=frozenset(flags)) for mailbox, folder in where]
-        for store in self.both:
+        for store in self.stores:
             with store.stage() as staged:
                 staged.write(text.replace(b"LARGE", LARGE))
                 answers.append([type(answer) for answer in store.deliver(staged, filings)])
 
-        assert answers[0] == answers[1]
-        # The memory backend numbers at delivery, the Maildir when somebody looks: looked at once a step, they agree.
+        assert answers == [answers[0]] * len(answers)
+        # The others number at delivery, the Maildir when somebody looks: looked at once a step, they agree.
         self.look_everywhere()
 
     @rule(place=places, text=texts.map(b"".join), flags=flag_sets, keywords=keyword_sets)
@@ -136,7 +143,7 @@ class StoreMachine(RuleBasedStateMachine):
 
         self.same(seal_them)
         # It may have been done for all that were named: what was shown of these is no more.
-        self.shown = {key: text for key, text in self.shown.items() if key[:2] != place or key[3] not in numbers}
+        self.shown = {key: text for key, text in self.shown.items() if key[1:3] != place or key[4] not in numbers}
 
     @rule(place=places, numbers=numbers, to=st.sampled_from(FOLDERS))
     def copy(self, place: tuple[MailboxId, FolderName], numbers: set[int], to: FolderName) -> None:
@@ -202,11 +209,14 @@ class StoreMachine(RuleBasedStateMachine):
     @rule()
     def go_on_in_another_process(self) -> None:
         self.maildirs.reverse()
+        self.sqls.reverse()
 
     @rule()
     def restart(self) -> None:
         self.maildirs[0].close()
         self.maildirs[0] = self.new_maildir()
+        self.sqls[0].close()
+        self.sqls[0] = self.new_sql()
 
     @invariant()
     def the_folders_are_the_same(self) -> None:
@@ -243,13 +253,18 @@ class StoreMachine(RuleBasedStateMachine):
             )
 
         self.same(rows)
+        for store in self.stores[1:]:
+            self.read(store, mailbox, folder)
+
+    def read(self, store: MessageStore, mailbox: MailboxId, folder: FolderName) -> None:
+        kind = type(store)
         try:
-            handle = self.maildirs[0].folder(mailbox, folder)
+            handle = store.folder(mailbox, folder)
             validity = handle.stat().uidvalidity
         except MsgstoreError:
             return
         for info in handle.list():
-            key = (mailbox, folder, validity, int(info.uid))
+            key = (kind, mailbox, folder, validity, int(info.uid))
             if key not in self.shown or self.rereads:
                 with handle.retrieve(info.uid) as body:
                     text = b"".join(body.chunks())
@@ -263,17 +278,19 @@ class StoreMachine(RuleBasedStateMachine):
 
     def same(self, action: Callable[[MessageStore], object]) -> None:
         outcomes: list[object] = []
-        for store in self.both:
+        for store in self.stores:
             try:
                 outcomes.append(action(store))
             except MsgstoreError as error:
                 outcomes.append(type(error))
-        assert outcomes[0] == outcomes[1]
+        assert outcomes == [outcomes[0]] * len(outcomes)
 
     def teardown(self) -> None:
         if hasattr(self, "root"):
-            for store in self.maildirs:
-                store.close()
+            for maildir in self.maildirs:
+                maildir.close()
+            for sql in self.sqls:
+                sql.close()
             shutil.rmtree(self.root)
 
 

@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar, cast, get_args, get_origin, get_type_hin
 import msgspec
 
 from msgstore.config.schema import DomainSettings, Settings
+from msgstore.config.storing import StoreSettings
 from msgstore.model.address import MailboxId, fold_domain, parse_address
 from msgstore.model.errors import ConfigError, InvalidAddress
 
@@ -218,6 +219,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         except ValueError as error:
             yield f"lmtp.trusted_networks[{index}]: {error}"
     yield from _bad_template("store.path_template", settings.store.path_template)
+    yield from _bad_store(settings.store)
     yield from _bad_domains(settings)
 
 
@@ -273,6 +275,15 @@ def _bad_paths(settings: Settings) -> Iterator[str]:
         yield f"domains_dir: must be an absolute path or empty, found {settings.domains_dir!r}"
     yield from _bad_parts("store.base_path", settings.store.base_path)
     yield from _bad_parts("store.maildir_subdir", settings.store.maildir_subdir)
+
+
+def _bad_store(store: StoreSettings) -> Iterator[str]:
+    if store.backend == "postgresql" and not store.dsn.startswith(("postgresql://", "postgres://")):
+        yield f"store.dsn: must be postgresql://..., found {store.dsn!r}"
+    if store.backend == "sqlite" and store.dsn and not Path(store.dsn).is_absolute():
+        yield f"store.dsn: must be an absolute path, found {store.dsn!r}"
+    if store.bodies and not Path(store.bodies).is_absolute():
+        yield f"store.bodies: must be an absolute path, found {store.bodies!r}"
 
 
 def _bad_parts(key: str, path: str) -> Iterator[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from msgstore.config.sieving import SieveSettings
+from msgstore.config.storing import StoreSettings
 from msgstore.model.user import EncryptionPolicy
 
 __all__ = [
@@ -87,29 +88,6 @@ class EncryptionSettings:
     memory_octets: int = 268_435_456
     """Octets of messages that one worker holds in memory at once to seal them; what comes beyond that is told to come
     again later (451)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreSettings:
-    """Where and how mail is kept."""
-
-    backend: Literal["maildir", "memory"] = "maildir"
-    """``maildir`` keeps mail in files; ``memory`` forgets it at exit and is meant for trying things out."""
-
-    base_path: str = "users"
-    """Directory of a domain's mailboxes, below the domain's data directory unless absolute."""
-
-    path_template: str = "{localpart}"
-    """Place of a mailbox below base_path; knows ``{localpart}``, ``{domain}`` and ``{email}``."""
-
-    maildir_subdir: str = ""
-    """Directory inside the mailbox that is the Maildir; empty means the mailbox itself."""
-
-    line_endings: Literal["crlf", "lf"] = "crlf"
-    """``crlf`` keeps octets as they came; ``lf`` suits Unix tools."""
-
-    default_folders: bool = True
-    """Whether a new mailbox gets Junk, Trash, Sent, Drafts, List and Bulk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -380,7 +358,7 @@ class Settings:
     domains: dict[str, DomainSettings] = field(default_factory=dict[str, DomainSettings])
     """Hosted domains; a domain directory in domains_dir counts too."""
 
-    store: StoreSettings = StoreSettings()
+    store: StoreSettings = field(default_factory=StoreSettings)
     lmtp: LmtpSettings = LmtpSettings()
     access: AccessSettings = AccessSettings()
     managesieve: ManageSieveSettings = ManageSieveSettings()

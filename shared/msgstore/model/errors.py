@@ -1,4 +1,4 @@
-"""Every error of the library, as one tree; more leaves stand in ``msgstore.model.scripts`` and ``msgstore.model.keys``.
+"""Every error of the library, as one tree; more leaves stand in ``scripts``, ``keys`` and ``store`` beside it.
 
 Each leaf knows the reply an LMTP client gets (``reply_code``, ``status``) and the word a client of the access socket
 gets (``rpc_code``).  Class 4 means "try again", class 5 "never"; what we do not understand is temporary.

@@ -8,14 +8,21 @@ from typing import Protocol
 
 from msgstore.model.address import MailboxId
 from msgstore.model.bodies import Filing, StagedMessage, Wait
-from msgstore.model.errors import MsgstoreError
+from msgstore.model.errors import MsgstoreError, StoreUnavailable
 from msgstore.model.folder import FolderName
 from msgstore.model.mailbox import ChangeSource, Folder, FolderTree
 from msgstore.model.outcomes import Finding, Removed, Usage
 from msgstore.model.result import Filed
 from msgstore.model.scripts import ScriptShelf
 
-__all__ = ["MessageStore"]
+__all__ = ["MessageStore", "Uncertain"]
+
+
+class Uncertain(StoreUnavailable):
+    """Whether it was done is not known: the database went away while it was committed.
+
+    What carries a key of its own is settled by doing it again; else the one who asked is told to come again.
+    """
 
 
 class MessageStore(Protocol):

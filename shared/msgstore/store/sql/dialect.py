@@ -1,0 +1,168 @@
+"""What differs between SQLite and PostgreSQL: how a database is opened, and what its errors mean."""
+
+import sqlite3
+from enum import Enum
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy import event, exc
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from msgstore.model.errors import ConfigError, DiskFull, MailboxLocked, StoreCorrupt, StoreError, StoreUnavailable
+
+__all__ = ["Refused", "Trouble", "is_sqlite", "open_engine", "store_error_of", "trouble_of"]
+
+BUSY_SECONDS: Final = 10.0
+CONNECT_SECONDS: Final = 5
+STATEMENT_SECONDS: Final = 30
+"""A statement that takes longer is stopped by the server, and what asked for it is told to come again."""
+
+_POOL: Final = 16
+_PRAGMAS: Final = (
+    ("journal_mode", "wal"),
+    ("synchronous", 2),  # FULL: what is committed is synced.  NORMAL loses acknowledged mail in a power cut.
+    ("foreign_keys", 0),
+    ("cache_size", -16_384),
+    ("temp_store", 2),
+)
+
+
+class Refused(StoreUnavailable):
+    """The database does not take the values of a statement; others it may take."""
+
+
+class Trouble(Enum):
+    """What an error of the database says about the transaction."""
+
+    REPEAT = "repeat"
+    """It lost against another one and was undone; the same again may well succeed."""
+
+    LOST = "lost"
+    """The connection is gone, or leads to a server that takes no changes."""
+
+    OTHER = "other"
+    """Undone, and no better the next time."""
+
+
+_PG_REPEAT: Final = frozenset(("40001", "40P01"))
+_PG_LOST: Final = frozenset(("57P01", "57P02", "57P03", "57P05", "25006", "53300"))
+
+
+def is_sqlite(engine: sa.Engine) -> bool:
+    """Whether the database is a file of this machine."""
+    return engine.dialect.name == "sqlite"
+
+
+def open_engine(url: str, *, connections: int = _POOL) -> sa.Engine:
+    """Make an engine; connects later.  Never carried over a fork.
+
+    Raises:
+        ConfigError: the address of the database says nothing that is known here.
+    """
+    try:
+        parsed = sa.make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            return _sqlite(parsed, connections)
+        if parsed.get_backend_name() == "postgresql":
+            return _postgresql(parsed, connections)
+    except (exc.ArgumentError, exc.NoSuchModuleError, ModuleNotFoundError) as error:
+        raise ConfigError((f"store.dsn: {error}",)) from error
+    raise ConfigError((f"store.dsn: {parsed.get_backend_name()} is no database this store can be kept in",))
+
+
+def _sqlite(url: sa.URL, connections: int) -> sa.Engine:
+    engine = sa.create_engine(
+        url,
+        poolclass=sa.QueuePool,
+        pool_size=connections,
+        max_overflow=-1,
+        connect_args={"check_same_thread": False, "timeout": BUSY_SECONDS},
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+    del record
+    assert isinstance(connection, sqlite3.Connection)
+    connection.isolation_level = None
+    for name, value in _PRAGMAS:
+        connection.execute(f"pragma {name} = {value}")
+    for name, value in _PRAGMAS[:2]:
+        # Whoever cannot have these loses mail some day: better not to begin.
+        (found,) = connection.execute(f"pragma {name}").fetchone()
+        if found != value and not (name == "journal_mode" and found == "memory"):
+            raise sqlite3.NotSupportedError(f"pragma {name} is {found} here, not {value}")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # Who will write says so at once: a reader that becomes a writer fails where another one wrote meanwhile.
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("begin immediate" if writes else "begin")
+
+
+def _postgresql(url: sa.URL, connections: int) -> sa.Engine:
+    options = f"-c statement_timeout={STATEMENT_SECONDS * 1000} -c idle_in_transaction_session_timeout=60000"
+    return sa.create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        pool_size=connections,
+        max_overflow=connections,
+        pool_timeout=CONNECT_SECONDS,
+        pool_pre_ping=False,
+        pool_use_lifo=True,
+        connect_args={
+            "connect_timeout": CONNECT_SECONDS,
+            "options": options,
+            "application_name": "msgstore",
+            # After a failover the old primary may be gone without a word.
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 10_000,
+        },
+    )
+
+
+def trouble_of(error: exc.SQLAlchemyError) -> Trouble:
+    """Say what an error means for the transaction it happened in."""
+    if not isinstance(error, exc.DBAPIError):
+        return Trouble.OTHER
+    code = _sqlstate(error)
+    if code in _PG_REPEAT:
+        return Trouble.REPEAT
+    if error.connection_invalidated or code in _PG_LOST or (code is None and isinstance(error, exc.OperationalError)):
+        return Trouble.OTHER if isinstance(error.orig, sqlite3.Error) else Trouble.LOST
+    return Trouble.OTHER
+
+
+def store_error_of(error: exc.SQLAlchemyError) -> StoreError:
+    """Give the error that whoever asked is told; all are temporary."""
+    if isinstance(error, exc.TimeoutError):
+        return StoreUnavailable("all connections to the database are in use")
+    cause = error.orig if isinstance(error, exc.DBAPIError) else error
+    text = " ".join(str(cause).split())[:300]
+    if isinstance(error, exc.IntegrityError | exc.DataError):
+        return Refused(f"the database refuses: {text}")
+    if isinstance(cause, sqlite3.Error):
+        return _sqlite_error(getattr(cause, "sqlite_errorname", "") or "", text)
+    if isinstance(error, exc.DBAPIError) and _sqlstate(error) == "53100":
+        return DiskFull(f"the database has no room: {text}")
+    return StoreUnavailable(f"the database answers: {text}")
+
+
+def _sqlite_error(name: str, text: str) -> StoreError:
+    """Translate a result code. sqlite.org/rescode.html."""
+    if name == "SQLITE_FULL":
+        return DiskFull(f"the database has no room: {text}")
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return MailboxLocked(f"the database is busy: {text}")
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return StoreCorrupt(f"the database is damaged: {text}")
+    return StoreUnavailable(f"the database answers: {text}")
+
+
+def _sqlstate(error: exc.DBAPIError) -> str | None:
+    code: Any = getattr(error.orig, "sqlstate", None)
+    return code if isinstance(code, str) else None

@@ -1,0 +1,1 @@
+"""How a database comes to its tables, step by step; run by :func:`msgstore.store.sql.upgrading.upgrade`."""
