@@ -163,7 +163,7 @@ def build_delivery(settings: Settings) -> DeliveryParts:
     store = build_store(settings, directory)
     metrics = Metrics(service="lmtpd")
     metrics.set_domains(directory.domains.names())
-    history, traces = History(store.control_directory, clock=CLOCK), build_traces(settings)
+    history, traces = History(store.control_directory, clock=CLOCK, records=store.records()), build_traces(settings)
     return DeliveryParts(
         agent=_build_agent(
             settings,
@@ -197,7 +197,7 @@ def build_access(settings: Settings) -> AccessParts:
     profile = PROFILES[settings.auth.hash_profile]
     auth = PasswordProvider(directory, Throttle(limits, CLOCK), profile=profile, counter=metrics)
     store, keys = build_store(settings, directory), build_keys(settings, directory)
-    history, traces = History(store.control_directory, clock=CLOCK), build_traces(settings)
+    history, traces = History(store.control_directory, clock=CLOCK, records=store.records()), build_traces(settings)
     remembers_on_disk = settings.store.backend != "memory"
     return AccessParts(
         auth=auth,

@@ -5,16 +5,18 @@ from pathlib import Path
 
 from msgstore.delivery.history import History, Kind, Mark, Run
 from msgstore.model.address import MailboxId
+from msgstore.model.interfaces import MessageStore
 from msgstore.store.maildir.layout import Layout
 from msgstore.store.maildir.store import MaildirStore
 from msgstore.wiring import SystemClock
+from tests.sql_room import sqlite_store
 
 ALICE = MailboxId("alice", "example.com")
 LAYOUT = Layout(base_path="users", path_template="{localpart}", maildir_subdir="")
 
 
-def store_in(place: Path) -> MaildirStore:
-    return MaildirStore(str(place), layout_for=lambda _: LAYOUT)
+def store_in(place: Path, *, in_database: bool = False) -> MessageStore:
+    return sqlite_store(place) if in_database else MaildirStore(str(place), layout_for=lambda _: LAYOUT)
 
 
 def mark(unique: str) -> Mark:
@@ -22,7 +24,8 @@ def mark(unique: str) -> Mark:
 
 
 def main() -> None:
-    history = History(store_in(Path(sys.argv[1])).control_directory, clock=SystemClock(), wait_seconds=10)
+    store = store_in(Path(sys.argv[1]), in_database=sys.argv[2] == "database")
+    history = History(store.control_directory, records=store.records(), clock=SystemClock(), wait_seconds=10)
     run: Run | None = None
     for line in sys.stdin:
         verb, _, unique = line.strip().partition(" ")

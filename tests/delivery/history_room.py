@@ -13,16 +13,22 @@ DAY = 86_400.0
 
 
 class Room:
-    def __init__(self, place: Path) -> None:
-        self.store = store_in(place)
+    def __init__(self, place: Path, *, in_database: bool = False) -> None:
+        self.store = store_in(place, in_database=in_database)
+        self.place = place
+        self.kind = "database" if in_database else "files"
         self.store.create_mailbox(ALICE)
         self.clock = HandClock()
         self.file = place / "example.com" / "users" / "alice" / FILE_NAME
+        self.database = place / "mail.sqlite" if in_database else self.file
         self.history = self.again()
 
     def again(self) -> History:
         """Give another history of the same mailboxes, as a process that was started anew has it."""
-        return History(self.store.control_directory, clock=self.clock, wait_seconds=0, pause=self._pass)
+        return self.history_with(clock=self.clock, wait_seconds=0, pause=self._pass)
+
+    def history_with(self, **more: object) -> History:
+        return History(self.store.control_directory, records=self.store.records(), **more)  # type: ignore[arg-type]
 
     def seen(self, one: Mark, *, keep: bool = True) -> bool:
         with self.history.run(ALICE) as run:
@@ -36,8 +42,8 @@ class Room:
 
 
 @contextlib.contextmanager
-def room_in(tmp_path: Path) -> Generator[Room]:
-    made = Room(tmp_path)
+def room_in(tmp_path: Path, *, in_database: bool = False) -> Generator[Room]:
+    made = Room(tmp_path, in_database=in_database)
     yield made
     made.history.close()
     made.store.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from msgstore.delivery.history import KEEP_LIMIT_SECONDS, History, Kind, Mark
+from msgstore.delivery.history import KEEP_LIMIT_SECONDS, Kind, Mark
 from msgstore.delivery.historyfile import ROWS_LIMIT
 from msgstore.model.address import MailboxId
 from msgstore.wiring import SystemClock
@@ -20,9 +20,9 @@ from tests.delivery.history_room import DAY, Room, room_in, vacation
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def room(tmp_path: Path) -> Generator[Room]:
-    with room_in(tmp_path) as made:
+@pytest.fixture(params=["files", "database"])
+def room(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Room]:
+    with room_in(tmp_path, in_database=request.param == "database") as made:
         yield made
 
 
@@ -142,7 +142,7 @@ def test_the_oldest_records_of_a_kind_go_first_and_no_other_kind_pays(room: Room
                 run.seen(mark(str(number)))
             run.keep()
 
-    with sqlite3.connect(room.file) as database:
+    with sqlite3.connect(room.database) as database:
         (count,) = database.execute("select count(*) from seen where kind = 'duplicate'").fetchone()
     database.close()
     assert ROWS_LIMIT <= count <= ROWS_LIMIT + 1000
@@ -163,7 +163,7 @@ def test_a_mark_that_another_run_has_is_answered_as_the_caller_wants(room: Room,
 
 
 def test_a_thread_waits_for_the_run_of_another_one(room: Room) -> None:
-    history = History(room.store.control_directory, clock=SystemClock(), wait_seconds=10)
+    history = room.history_with(clock=SystemClock(), wait_seconds=10)
     began, answers = threading.Event(), list[bool]()
 
     def second() -> None:
@@ -184,7 +184,7 @@ def test_a_thread_waits_for_the_run_of_another_one(room: Room) -> None:
 
 
 def test_of_many_threads_one_is_the_first(room: Room) -> None:
-    history = History(room.store.control_directory, clock=SystemClock(), wait_seconds=15)
+    history = room.history_with(clock=SystemClock(), wait_seconds=15)
     answers: list[bool] = []
 
     def deliver() -> None:
@@ -204,10 +204,10 @@ def test_of_many_threads_one_is_the_first(room: Room) -> None:
 
 
 @contextlib.contextmanager
-def process(place: Path) -> Generator["subprocess.Popen[str]"]:
+def process(room: Room) -> Generator["subprocess.Popen[str]"]:
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'shared'}"}
     with subprocess.Popen(
-        [sys.executable, "-m", history_process.__name__, str(place)],
+        [sys.executable, "-m", history_process.__name__, str(room.place), room.kind],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -228,8 +228,8 @@ def ask(child: "subprocess.Popen[str]", line: str) -> str:
     return child.stdout.readline().strip()
 
 
-def test_a_process_that_is_killed_before_its_action_leaves_neither_record_nor_lock(room: Room, tmp_path: Path) -> None:
-    with process(tmp_path) as child:
+def test_a_process_that_is_killed_before_its_action_leaves_neither_record_nor_lock(room: Room) -> None:
+    with process(room) as child:
         assert ask(child, "seen a") == "False"
         with room.history.run(ALICE) as run:
             assert run.seen(mark("a"), when_unsure=True)
@@ -239,9 +239,9 @@ def test_a_process_that_is_killed_before_its_action_leaves_neither_record_nor_lo
     assert not room.seen(mark("a"))
 
 
-def test_what_a_process_kept_outlives_its_being_killed(room: Room, tmp_path: Path) -> None:
+def test_what_a_process_kept_outlives_its_being_killed(room: Room) -> None:
     room.clock.now = SystemClock().time()
-    with process(tmp_path) as child:
+    with process(room) as child:
         ask(child, "seen a")
         assert ask(child, "keep") == "kept"
         child.kill()
@@ -251,9 +251,9 @@ def test_what_a_process_kept_outlives_its_being_killed(room: Room, tmp_path: Pat
 
 
 @pytest.mark.timeout(60)
-def test_of_many_processes_one_is_the_first(room: Room, tmp_path: Path) -> None:
+def test_of_many_processes_one_is_the_first(room: Room) -> None:
     with contextlib.ExitStack() as stack:
-        children = [stack.enter_context(process(tmp_path)) for _ in range(3)]
+        children = [stack.enter_context(process(room)) for _ in range(3)]
         # All are up before any begins.
         for child in children:
             ask(child, "warm")

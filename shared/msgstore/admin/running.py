@@ -247,7 +247,7 @@ class _Runner(Answers):
 
 @contextmanager
 def _runner(console: Console, store: MessageStore, mailbox: MailboxId, shelf: ScriptShelf) -> Generator[_Runner]:
-    history = History(store.control_directory, clock=CLOCK)
+    history = History(store.control_directory, clock=CLOCK, records=store.records())
     try:
         yield _Runner(console, store, mailbox, shelf=shelf, history=history)
     finally:

@@ -25,6 +25,7 @@ from msgstore.delivery.historyfile import HistoryFile, RangeLocks
 from msgstore.model.address import MailboxId
 from msgstore.model.errors import MailboxNotFound, StoreError
 from msgstore.model.interfaces import Clock
+from msgstore.model.store import Records
 from msgstore.store.disk import Disk
 from msgstore.telemetry.log import logger
 
@@ -76,7 +77,8 @@ class Mark:
 class History:
     """The histories of all mailboxes; safe in every thread, and among processes.
 
-    ``control`` gives the directory of a mailbox, as :meth:`msgstore.model.interfaces.MessageStore.control_directory`.
+    ``control`` gives the directory of a mailbox, as :meth:`msgstore.model.interfaces.MessageStore.control_directory`;
+    ``records`` is what a store has in the place of files.
     """
 
     def __init__(
@@ -84,10 +86,12 @@ class History:
         control: Callable[[MailboxId], int | None],
         *,
         clock: Clock,
+        records: Records | None = None,
         wait_seconds: float = 2.0,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._control = control
+        self._records = records
         self.clock: Final = clock
         self.wait_seconds: Final = wait_seconds
         self.pause: Final = pause
@@ -126,17 +130,20 @@ class History:
 
     def range_locks(self, mailbox: MailboxId) -> RangeLocks | None:
         """Open what keeps other processes away; None where there are no files."""
-        directory = self._control(mailbox)
+        directory = self._control(mailbox) if self._records is None else self._records.lock_directory()
         if directory is None:
             return None
         try:
-            return RangeLocks(directory)
+            return RangeLocks(directory, salt=b"" if self._records is None else str(mailbox).encode())
         finally:
             os.close(directory)
 
     @contextlib.contextmanager
-    def file(self, mailbox: MailboxId) -> Generator[HistoryFile]:
-        """Give the file of a mailbox, one thread at a time."""
+    def file(self, mailbox: MailboxId) -> "Generator[HistoryFile | _InStore]":
+        """Give the file of a mailbox, one thread at a time, or what the store has in its place."""
+        if self._records is not None:
+            yield _InStore(self._records, mailbox)
+            return
         with self._guard:
             file = self._files.get(mailbox)
             if file is None:
@@ -150,6 +157,20 @@ class History:
         if oldest is not None:
             oldest[1].close()
         yield file
+
+
+@dataclass(frozen=True, slots=True)
+class _InStore:
+    """The history of one mailbox in a store that keeps it itself."""
+
+    records: Records
+    mailbox: MailboxId
+
+    def has(self, kind: str, key: bytes, *, now: float, seconds: float) -> bool:
+        return self.records.has(self.mailbox, kind, key, now=now, seconds=seconds)
+
+    def add(self, records: Iterable[tuple[str, bytes, float]], *, now: float) -> None:
+        self.records.add(self.mailbox, records, now=now)
 
 
 class Run:

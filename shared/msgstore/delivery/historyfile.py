@@ -5,6 +5,7 @@ A file that is damaged is set aside under another name, for whoever wants to loo
 
 import errno
 import fcntl
+import hashlib
 import os
 import sqlite3
 import stat
@@ -57,7 +58,9 @@ class RangeLocks:
     the kernel takes them back from a process that dies.  Two marks that share an octet only wait for each other.
     """
 
-    def __init__(self, directory_fd: int) -> None:
+    def __init__(self, directory_fd: int, *, salt: bytes = b"") -> None:
+        """``salt`` tells mailboxes apart that share one file."""
+        self._salt = salt
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
         self._fd = os.open(LOCK_NAME, flags, 0o600, dir_fd=directory_fd)
 
@@ -69,7 +72,8 @@ class RangeLocks:
         Raises:
             OSError: the disk refuses.
         """
-        place = int.from_bytes(key[:8], "big") % _OFFSETS
+        digest = hashlib.blake2b(key, key=self._salt[:64], digest_size=8).digest() if self._salt else key[:8]
+        place = int.from_bytes(digest, "big") % _OFFSETS
         try:
             fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, place, 1, 0))
         except OSError as error:

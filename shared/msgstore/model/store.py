@@ -3,7 +3,7 @@
 All of it blocks and may be called from any thread, several at once.  Nothing here keeps the state of a session.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from msgstore.model.address import MailboxId
@@ -15,7 +15,7 @@ from msgstore.model.outcomes import Finding, Removed, Usage
 from msgstore.model.result import Filed
 from msgstore.model.scripts import ScriptShelf
 
-__all__ = ["MessageStore", "Uncertain"]
+__all__ = ["MessageStore", "Records", "Uncertain"]
 
 
 class Uncertain(StoreUnavailable):
@@ -23,6 +23,34 @@ class Uncertain(StoreUnavailable):
 
     What carries a key of its own is settled by doing it again; else the one who asked is told to come again.
     """
+
+
+class Records(Protocol):
+    """What scripts did before, for a store without files beside its mail; safe in every thread and among processes."""
+
+    def has(self, mailbox: MailboxId, kind: str, key: bytes, *, now: float, seconds: float) -> bool:
+        """Whether there is a record that counts: by the time it was made for and by the time asked for.
+
+        Raises:
+            StoreError: it cannot be known.
+        """
+        ...
+
+    def add(self, mailbox: MailboxId, records: Iterable[tuple[str, bytes, float]], *, now: float) -> None:
+        """Make records of kind, key and the seconds they count, all or none.
+
+        Raises:
+            StoreError: they are not made.
+        """
+        ...
+
+    def lock_directory(self) -> int:
+        """Open the directory where processes of this machine keep each other away; the caller closes it.
+
+        Raises:
+            StoreError: the disk refuses.
+        """
+        ...
 
 
 class MessageStore(Protocol):
@@ -157,6 +185,10 @@ class MessageStore(Protocol):
             MailboxNotFound: there is no such mailbox, or not yet.
             StoreError: the disk refuses.
         """
+        ...
+
+    def records(self) -> Records | None:
+        """Give what remembers what scripts did; None where that lies in :meth:`control_directory`, or in memory."""
         ...
 
     def check(self, mailbox: MailboxId, *, repair: bool = False) -> tuple[Finding, ...]:

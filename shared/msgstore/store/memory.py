@@ -233,6 +233,9 @@ class MemoryStore:
         """Nothing here has files."""
         self.box(mailbox)
 
+    def records(self) -> None:
+        """What scripts did is remembered beside the mail."""
+
     def removed(self, mailbox: MailboxId) -> tuple[Removed, ...]:
         """Give what can still be brought back."""
         with self._lock:

@@ -237,6 +237,9 @@ class MaildirStore:
         except OSError as error:
             raise store_error_from(error) from error
 
+    def records(self) -> None:
+        """What scripts did is remembered beside the mail."""
+
     def removed(self, mailbox: MailboxId) -> tuple[Removed, ...]:
         """Give what can still be brought back."""
         self._require(mailbox)

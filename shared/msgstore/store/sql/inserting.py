@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-__all__ = ["BlobRow", "MessageRow", "Raised", "insert_blobs", "insert_messages", "insert_new", "raise_folders"]
+__all__ = ["BlobRow", "MessageRow", "Raised", "insert_blobs", "insert_messages", "insert_new", "put", "raise_folders"]
 
 
 class MessageRow(NamedTuple):
@@ -111,6 +111,14 @@ def insert_new(connection: sa.Connection, table: sa.Table, rows: Iterable[dict[s
     """Insert what is not there yet; rows whose key is taken are left as they are."""
     insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     connection.execute(insert(table).on_conflict_do_nothing(), list(rows))
+
+
+def put(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, object]]) -> None:
+    """Insert rows, or write them over those whose key they have."""
+    insert = (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(table)
+    keys = [column.name for column in table.primary_key]
+    values = {column.name: insert.excluded[column.name] for column in table.c if not column.primary_key}
+    connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=values), rows)
 
 
 def _run(connection: sa.Connection, statement: tuple[str, str], rows: Sequence[tuple[Any, ...]]) -> None:

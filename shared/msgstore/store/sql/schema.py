@@ -36,6 +36,7 @@ __all__ = [
     "new_id",
     "removed",
     "script",
+    "seen",
     "subscription",
 ]
 
@@ -212,6 +213,18 @@ script: Final = sa.Table(
     _mailbox_id(),
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("content", sa.LargeBinary, nullable=False),
+)
+
+
+seen: Final = sa.Table(
+    "seen",  # what scripts did
+    metadata,
+    _mailbox_id(),
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("mark", sa.LargeBinary, primary_key=True),
+    _number("at"),
+    _number("until"),
+    sqlite_with_rowid=False,
 )
 
 

@@ -26,6 +26,7 @@ from msgstore.store.sql.folder import SqlFolder
 from msgstore.store.sql.locks import Gate, hold_folder
 from msgstore.store.sql.parcels import Parcel, Parcels, Slot, SqlStaged
 from msgstore.store.sql.places import make_box, require_box
+from msgstore.store.sql.records import SqlRecords
 from msgstore.store.sql.removed import RemovedMail
 from msgstore.store.sql.schema import Place, flags_to_bits, id_of_mailbox, new_id
 from msgstore.store.sql.shelf import SqlScripts
@@ -219,6 +220,10 @@ class SqlStore:
     def control_directory(self, mailbox: MailboxId) -> None:
         """Nothing of a mailbox is in a directory here."""
         self._require(mailbox)
+
+    def records(self) -> SqlRecords:
+        """Give what remembers what scripts did."""
+        return SqlRecords(self.database, disk=self._disk, locks_directory=self._locks_directory)
 
     def check(self, mailbox: MailboxId, *, repair: bool = False) -> tuple[Finding, ...]:
         """Compare what the rows of folders count with what is there."""
