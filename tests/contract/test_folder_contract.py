@@ -92,6 +92,19 @@ def test_renaming_inbox_moves_its_messages_and_leaves_it_empty(box: MessageStore
     assert [text_of(box, uid, folder=FolderName(("Archive", "2026"))) for uid in (1, 2)] == [b"one", b"two"]
 
 
+def test_a_subscription_goes_along_with_a_folder_that_is_renamed(box: MessageStore) -> None:
+    box.folders(ALICE).create(OLD)
+    for name in (WORK, OLD):
+        box.folders(ALICE).subscribe(name)
+
+    box.folders(ALICE).rename(WORK, FolderName(("Jobs",)))
+
+    subscribed = {str(info.name) for info in box.folders(ALICE).list() if info.subscribed}
+    assert subscribed == {"Jobs", "Jobs/Old"}
+    box.folders(ALICE).create(WORK)
+    assert not next(info for info in box.folders(ALICE).list() if info.name == WORK).subscribed
+
+
 def test_no_two_folders_are_for_the_same_after_one_got_another_name(box: MessageStore) -> None:
     junk, tree = FolderName(("Junk",)), box.folders(ALICE)
     tree.rename(junk, FolderName(("Spam",)))

@@ -69,6 +69,11 @@ def end(child: "subprocess.Popen[bytes]", number: int = signal.SIGTERM) -> int:
         raise
 
 
+def store_settings() -> str:
+    """Give the settings of the store; see ``backends``."""
+    return ""
+
+
 class House:
     """lmtpd and accessd on sockets in a short directory of their own, with a few users."""
 
@@ -101,7 +106,7 @@ failure_seconds = 0.3
 [metrics]
 lmtpd = "unix:{place}/lmtpd-metrics.sock"
 accessd = "unix:{place}/accessd-metrics.sock"
-{more}"""
+{store_settings()}{more}"""
         )
         if run_as is not None:
             subprocess.run(["chown", "-R", f"{run_as}:", str(place)], check=True)
@@ -150,6 +155,11 @@ accessd = "unix:{place}/accessd-metrics.sock"
                 with session.retrieve(row.uid) as body:
                     found.append(body.read())
             return found
+
+    def count(self, user: str) -> int:
+        """Count a user's INBOX through the access socket."""
+        with AccessClient.connect(str(self.access)) as client:
+            return len(list(client.login(f"{user}@{DOMAIN}", PASSWORD, service="pop3").list()))
 
     def files(self, user: str) -> list[Path]:
         """Give the message files of a user's INBOX."""

@@ -8,7 +8,7 @@ import pytest
 
 from tests.scenario.harness import DOMAIN, PASSWORD, House, curl, house, pop3_server, required
 
-pytestmark = [pytest.mark.scenario, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.scenario, pytest.mark.timeout(120), pytest.mark.usefixtures("backend")]
 
 
 def swaks(ours: House, *arguments: str) -> subprocess.CompletedProcess[str]:

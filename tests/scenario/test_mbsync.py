@@ -14,7 +14,7 @@ from msgstore.access.sync import Session
 from tests.scenario.harness import DOMAIN, PASSWORD, required
 from tests.scenario.imap_post import Post, access, mail, post_office
 
-pytestmark = [pytest.mark.scenario, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.scenario, pytest.mark.timeout(120), pytest.mark.usefixtures("backend")]
 
 LETTERS: Final = {"\\Seen": "S", "\\Flagged": "F", "\\Answered": "R", "\\Draft": "D"}
 UMLAUT: Final = "Ü"
@@ -33,7 +33,7 @@ Messages = dict[str, list[tuple[str, str]]]
 
 
 @pytest.fixture(scope="module")
-def post() -> Generator[Post]:
+def post(backend: str) -> Generator[Post]:
     with post_office("judy", "kim") as made:
         yield made
 

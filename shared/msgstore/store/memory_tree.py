@@ -116,8 +116,10 @@ class MemoryTree:
                 inbox = self._store.folder(self.mailbox, INBOX)
                 inbox.move([info.uid for info in inbox.list()], to)
                 return
-            for old, new in renamed_with_children(name, to, box.folders):
+            moved = dict(renamed_with_children(name, to, box.folders))
+            for old, new in moved.items():
                 box.folders[new] = box.folders.pop(old)
+            box.subscribed = frozenset(moved.get(one, one) for one in box.subscribed)
 
     def restore(self, name: FolderName, *, uidvalidity: int, uidnext: int) -> None:
         """Make a folder as another store had it."""

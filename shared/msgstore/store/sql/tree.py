@@ -130,6 +130,7 @@ class SqlTree:
                     .where(_folder.mailbox_id == self._id, _folder.name == str(old))
                     .values(name=str(new))
                 )
+                self._move_subscription(connection, old, new)
 
         self._write(work, name)
 
@@ -167,6 +168,12 @@ class SqlTree:
                 connection.execute(sa.delete(table).where(table.c.mailbox_id == self._id, table.c.name == str(name)))
 
         self._write(work)
+
+    def _move_subscription(self, connection: sa.Connection, old: FolderName, new: FolderName) -> None:
+        table = schema.subscription
+        is_old = sa.and_(table.c.mailbox_id == self._id, table.c.name == str(old))
+        if connection.execute(sa.delete(table).where(is_old)).rowcount:
+            insert_new(connection, table, [{"mailbox_id": self._id, "name": str(new)}])
 
     def _write(self, work: Callable[[sa.Connection, Box], _T], *concerned: FolderName) -> _T:
         def locked(connection: sa.Connection) -> _T:
