@@ -20,7 +20,7 @@ from msgstore.store.sql.bodies import ORPHAN_SECONDS, FileBodies, LargeBodies, s
 from msgstore.store.sql.objects import PART_OCTETS, READ_AHEAD_OCTETS, S3Bodies
 from msgstore.store.staging import StagedFile
 from tests.clocks import HandClock
-from tests.store.object_room import ask, new_bucket, object_store, settings_for
+from tests.store.object_room import ask, new_bucket, settings_for
 
 LATER = 4_000_000_000.0
 """After every moment at which a test keeps anything."""
@@ -80,12 +80,6 @@ class Room:
         """Read a body."""
         with self.bodies.open(ref) as body:
             return b"".join(body.chunks())
-
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[int]:
-    with object_store() as port:
-        yield port
 
 
 @pytest.fixture(params=["files", "objects"])

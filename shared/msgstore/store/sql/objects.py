@@ -14,7 +14,7 @@ import contextlib
 import ipaddress
 import os
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -31,7 +31,7 @@ from msgstore.store.body import CHUNK_OCTETS
 from msgstore.store.staging import StagedFile
 
 if TYPE_CHECKING:
-    from obstore.store import S3Config
+    from obstore.store import S3Config, S3Credential
 
 __all__ = ["S3Bodies", "S3Settings"]
 
@@ -48,7 +48,7 @@ _REF: Final = re.compile(r"([0-9]{8})/([0-9a-f]{2})/[0-9a-f]{30}\2")
 _DAY: Final = re.compile(r"[0-9]{8}")
 _BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 _SEGMENT: Final = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]+")
-_REGION: Final = re.compile(r"[a-z0-9-]{1,40}")
+_REGION: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _ENDPOINT: Final = re.compile(
     r"https?://(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[(?P<ipv6>[0-9A-Fa-f:.]+)\])(?::(?P<port>[0-9]{1,5}))?/?"
 )
@@ -283,12 +283,11 @@ def _opened(settings: S3Settings) -> S3Store:
     config: S3Config = {"region": region, "disable_bulk_delete": True}  # not all that speak S3 delete several at once
     if endpoint:
         config |= {"endpoint": endpoint, "aws_endpoint_url_s3": endpoint}
-    if settings.access_key_id is not None and settings.secret_access_key is not None:
-        config |= {"access_key_id": settings.access_key_id, "secret_access_key": settings.secret_access_key}
     return S3Store(
         settings.bucket,
         prefix=settings.prefix or None,
         config=config,
+        credential_provider=_keys_of(settings),
         client_options={
             "allow_http": endpoint.startswith("http:"),
             "connect_timeout": timedelta(seconds=min(settings.timeout_seconds, 5)),
@@ -300,6 +299,15 @@ def _opened(settings: S3Settings) -> S3Store:
             "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=5), "base": 2},
         },
     )
+
+
+def _keys_of(settings: S3Settings) -> "Callable[[], S3Credential] | None":
+    """Give what answers with the key of the settings; None leaves it to the client to look for one."""
+    key, secret = settings.access_key_id, settings.secret_access_key
+    if key is None or secret is None:
+        return None
+    # Given as a value it would go out with the token that the environment has for another key.
+    return lambda: {"access_key_id": key, "secret_access_key": secret, "token": None, "expires_at": None}
 
 
 def _fetched(store: S3Store, ref: str, span: tuple[int, int]) -> tuple[int, bytes]:
