@@ -35,7 +35,7 @@ VERBS: Final = {
     "send-test": "mail",
     "setup": "settings",
     "sieve": "scripts",
-    "store": "stores",
+    "store": "conversion",
     "user": "users",
 }
 """Each verb or noun, and the module of this package that has it among its ``commands``."""

@@ -1,4 +1,4 @@
-"""``msgstore store``: check, repair, reindex, compact."""
+"""``msgstore store``: check, repair, reindex, compact; ``conversion`` has the verb that converts."""
 
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -14,7 +14,7 @@ from msgstore.model.interfaces import MessageStore
 from msgstore.model.outcomes import Finding
 from msgstore.model.user import User
 
-__all__ = ["EX_FOUND", "chosen_mailboxes", "commands", "progress_over"]
+__all__ = ["ADDRESSES", "ALL", "EX_FOUND", "chosen_mailboxes", "chosen_users", "progress_over", "store"]
 
 EX_FOUND = 1
 """Something is wrong and was not mended; nothing went wrong with the looking."""
@@ -25,7 +25,7 @@ ALL = click.option("--all", "everybody", is_flag=True, help="Every user of every
 
 @click.group()
 def store() -> None:
-    """Look after what is kept: check, repair, reindex, compact."""
+    """Look after what is kept: check, repair, reindex, compact; convert it to another store."""
 
 
 def chosen_mailboxes(console: Console, addresses: Sequence[str], *, everybody: bool) -> tuple[MailboxId, ...]:
@@ -34,10 +34,15 @@ def chosen_mailboxes(console: Console, addresses: Sequence[str], *, everybody: b
     Raises:
         UsageError: neither was said, or both.
     """
-    return tuple(user.mailbox for user in _chosen_users(console, addresses, everybody=everybody))
+    return tuple(user.mailbox for user in chosen_users(console, addresses, everybody=everybody))
 
 
-def _chosen_users(console: Console, addresses: Sequence[str], *, everybody: bool) -> tuple[User, ...]:
+def chosen_users(console: Console, addresses: Sequence[str], *, everybody: bool) -> tuple[User, ...]:
+    """Give the users an operator named, or all there are.
+
+    Raises:
+        UsageError: neither was said, or both.
+    """
     if bool(addresses) == everybody:
         raise click.UsageError("name addresses, or say --all")
     if not everybody:
@@ -70,7 +75,7 @@ def _each(
 
 def _check(console: Console, addresses: Sequence[str], *, everybody: bool, repair: bool) -> int:
     rows: list[Row] = []
-    users = {user.mailbox: user for user in _chosen_users(console, addresses, everybody=everybody)}
+    users = {user.mailbox: user for user in chosen_users(console, addresses, everybody=everybody)}
     mailboxes = tuple(users)
     with console.store() as opened, progress_over(console, mailboxes, "checking") as each:
         for mailbox in each:
@@ -134,6 +139,3 @@ def compact(console: Console, addresses: tuple[str, ...], *, everybody: bool) ->
     """Give back the space of messages that are gone, in directories and UID lists."""
     mailboxes = chosen_mailboxes(console, addresses, everybody=everybody)
     _each(console, mailboxes, "compacted", lambda opened, mailbox: opened.compact(mailbox))
-
-
-commands = (store,)

@@ -5,6 +5,9 @@
 ``maildir_target`` and ``mbox_target`` write a mailbox of a MessageStore out.  ``script_source`` and
 ``script_target`` are the same for the scripts beside the mail.
 
+``converting`` makes a mailbox of one MessageStore what it is in another: folder by folder with ``copying`` and
+``verifying``, the rest with ``mirroring``.
+
 Nothing a source holds is trusted: directories are walked by descriptor, symbolic links are never followed, and what
 cannot be read is reported by name and passed over.  Everything here may be stopped at any moment and run again: it goes
 on where it stopped.  One thread at a time.

@@ -156,11 +156,36 @@ class Folder(Protocol):
         The next UID given out here is ``uidnext`` at least: UIDs of messages that are gone over there stay gone.  After
         a crash all of them are here or none, at the latest when this was called again, with no messages perhaps.
 
+        A message keeps the GUID and the modseq it comes with; the folder's modseq is then at least as high.  Where it
+        is the lower of the two, whoever has looked at the folder before learns of the message by listing it anew, not
+        by :meth:`changes`.  A backend may give a GUID or a modseq of its own for one that it cannot keep.
+
         Raises:
             FolderNotFound: it does not exist or is gone.
             UidTaken: the UIDs do not ascend above every UID that was given out here, or ``uidnext`` is none; nothing
                 was put.
             StoreError: it could not be done.
+        """
+        ...
+
+    def align(self, messages: Sequence[MessageInfo], *, vanished: Sequence[Uid] = (), modseq: int = 0) -> None:
+        """Bring what is here in line with the folder of another store that it came from, described by ``messages``.
+
+        Of those that are here, flags, keywords and modseq become what they are there, whatever they were; the rest of
+        each description is not looked at, and UIDs that are not here are passed over.  ``vanished`` is expunged as by
+        :meth:`expunge`.  Then ``modseq`` is what the folder over there had when it was read: here it becomes as high at
+        least, and :meth:`changes` is complete from it on and no earlier, for what vanished over there before it is not
+        known here.
+
+        Modseqs may become lower by it: it is meant for folders that nobody has looked at since they came.  Harmless to
+        repeat; after a crash some of it is done.  Flags are not synced.  A backend may keep modseqs of its own where
+        it cannot keep those given, and then says less than complete.
+
+        Raises:
+            FolderNotFound: it does not exist or is gone.
+            StoreError: it could not be done for some; what was done stays.
+
+        RFC 7162 §3.
         """
         ...
 
@@ -276,8 +301,20 @@ class FolderTree(Protocol):
         """
         ...
 
-    def restore(self, name: FolderName, *, uidvalidity: int, uidnext: int) -> None:
+    def restore(
+        self,
+        name: FolderName,
+        *,
+        uidvalidity: int,
+        uidnext: int,
+        guid: str | None = None,
+        special_use: SpecialUse | None = None,
+    ) -> None:
         """Make a folder as another store had it; one that is there must be without messages and takes the values over.
+
+        Without ``guid`` the folder gets a new one, as it does where the backend cannot keep it: every backend keeps 32
+        hexadecimal digits in lower case.  With ``special_use`` it is for that; without, one that is there is for what
+        it was for, and a new one for nothing.
 
         Raises:
             FolderExists: it is there and has messages, or its UIDs were given out already.

@@ -134,6 +134,12 @@ class Restored:
     uidl: str | None = None
     """POP3 unique-id; None for the one that follows from UID and UIDVALIDITY."""
 
+    guid: str | None = None
+    """What names it for ever, as :attr:`msgstore.model.message.MessageInfo.guid`; None for a new one."""
+
+    modseq: int | None = None
+    """The one it had there. RFC 7162 §3.1.  None for one that the folder gives, above every one before."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:

@@ -1,6 +1,7 @@
 """The reference backend: mail in memory, forgotten at exit.  The executable specification of every other backend."""
 
 import itertools
+import secrets
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -98,6 +99,7 @@ class MemoryStore:
         self._holders: dict[tuple[MailboxId, FolderName], list[_Hold]] = {}
         self._validities = itertools.count(int(clock.time()))
         self._guids = itertools.count(1)
+        self._guid_prefix = f"memory-{secrets.token_hex(4)}"
         self._sources: list[MemoryChanges] = []
 
     def create_mailbox(self, mailbox: MailboxId) -> None:
@@ -313,7 +315,7 @@ class MemoryStore:
 
     def new_guid(self) -> str:
         """Name a new message."""
-        return f"memory-{next(self._guids)}"
+        return f"{self._guid_prefix}-{next(self._guids)}"
 
     def set_aside(self, mailbox: MailboxId, name: FolderName, info: MessageInfo, content: bytes) -> None:
         """Keep what is about to be expunged, where such things are kept."""

@@ -29,6 +29,9 @@ class MemoryFolderState:
     guid: str = field(default_factory=lambda: secrets.token_hex(16))
     uidnext: int = 1
     modseq: int = 1
+    min_modseq: int = 0
+    """What vanished up to here is not known."""
+
     messages: dict[int, tuple[MessageInfo, bytes]] = field(default_factory=dict[int, tuple[MessageInfo, bytes]])
     """By UID, ascending."""
 
@@ -214,11 +217,29 @@ class MemoryFolder:
                     keywords=one.keywords,
                     internal_date=one.internal_date,
                 )
-                folder.uidnext = one.uid
-                added = folder.add(info, content)
-                if one.uidl is not None:
-                    folder.messages[one.uid] = (replace(added, uidl=one.uidl), content)
+                folder.uidnext, before = one.uid, folder.modseq
+                added = folder.add(info if one.guid is None else replace(info, guid=one.guid), content)
+                if one.modseq is not None:
+                    folder.modseq = max(before, one.modseq)
+                    added = replace(added, modseq=one.modseq)
+                folder.messages[one.uid] = (added if one.uidl is None else replace(added, uidl=one.uidl), content)
             folder.uidnext = max(folder.uidnext, uidnext)
+
+    def align(self, messages: Sequence[MessageInfo], *, vanished: Sequence[Uid] = (), modseq: int = 0) -> None:
+        """Bring what is here in line with the folder it came from."""
+        with self._house.locked():
+            folder = self._here()
+            for one in messages:
+                found = folder.messages.get(one.uid)
+                if found is not None:
+                    info, content = found
+                    keywords = folder.spelled(one.keywords)
+                    now = replace(info, flags=one.flags, keywords=keywords, modseq=one.modseq)
+                    folder.messages[one.uid] = (now, content)
+                    folder.modseq = max(folder.modseq, one.modseq)
+            self.expunge(vanished)
+            folder.modseq = max(folder.modseq, modseq)
+            folder.min_modseq = max(folder.min_modseq, modseq)
 
     def seal(self, blobs: Mapping[Uid, StagedMessage], *, again: bool = False) -> tuple[Uid, ...]:
         """Put blobs into the places of the messages they were made of."""
@@ -296,16 +317,16 @@ class MemoryFolder:
             )
 
     def changes(self, since_modseq: int) -> Changes:
-        """Say what happened after a modseq; everything is remembered."""
+        """Say what happened after a modseq; everything that happened here is remembered."""
         with self._house.locked():
             folder = self._here()
+            is_complete = since_modseq >= folder.min_modseq
+            since, gone = (since_modseq, folder.expunged) if is_complete else (0, {})
             return Changes(
                 status=_status(folder),
-                changed=tuple(info for info, _ in folder.messages.values() if info.modseq > since_modseq),
-                vanished=tuple(
-                    (Uid(uid), modseq) for uid, modseq in sorted(folder.expunged.items()) if modseq > since_modseq
-                ),
-                is_complete=True,
+                changed=tuple(info for info, _ in folder.messages.values() if info.modseq > since),
+                vanished=tuple((Uid(uid), modseq) for uid, modseq in sorted(gone.items()) if modseq > since),
+                is_complete=is_complete,
             )
 
     def expunge(self, uids: Sequence[Uid]) -> tuple[Uid, ...]:

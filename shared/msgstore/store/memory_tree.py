@@ -121,7 +121,15 @@ class MemoryTree:
                 box.folders[new] = box.folders.pop(old)
             box.subscribed = frozenset(moved.get(one, one) for one in box.subscribed)
 
-    def restore(self, name: FolderName, *, uidvalidity: int, uidnext: int) -> None:
+    def restore(
+        self,
+        name: FolderName,
+        *,
+        uidvalidity: int,
+        uidnext: int,
+        guid: str | None = None,
+        special_use: SpecialUse | None = None,
+    ) -> None:
         """Make a folder as another store had it."""
         with self._store.locked():
             box = self._store.box(self.mailbox)
@@ -131,8 +139,15 @@ class MemoryTree:
             if known is None:
                 check_new(name)
             self._make_levels_above(box, name)
-            use = None if known is None else known.special_use
-            box.folders[name] = MemoryFolderState(uidvalidity=uidvalidity, special_use=use, uidnext=uidnext)
+            made = MemoryFolderState(uidvalidity=uidvalidity, special_use=special_use, uidnext=uidnext)
+            if special_use is None and known is not None:
+                made.special_use = known.special_use
+            if guid is not None:
+                made.guid = guid
+            if known is not None and known.uidvalidity == uidvalidity:
+                # Whoever has seen it under this UIDVALIDITY knows its modseq.
+                made.modseq = known.modseq
+            box.folders[name] = made
 
     def subscribe(self, name: FolderName, *, wanted: bool = True) -> None:
         """Note that the user wants to see a folder, or not."""

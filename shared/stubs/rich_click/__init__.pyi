@@ -62,6 +62,7 @@ def option(
     show_default: bool = ...,
     is_flag: bool = ...,
     multiple: bool = ...,
+    required: bool = ...,
     help: str | None = ...,
 ) -> Callable[[_F], _F]: ...
 def pass_context(f: Callable[..., _R]) -> Callable[..., _R]: ...

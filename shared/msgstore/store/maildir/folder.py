@@ -18,6 +18,7 @@ from msgstore.model.interfaces import Body, Hold, StagedMessage
 from msgstore.model.message import UID_LIMIT, MessageInfo, Uid
 from msgstore.model.outcomes import Appended, Cell, Changes, Column, Copied, FlagChange, FlagsOutcome, Restored
 from msgstore.store.body import FileBody
+from msgstore.store.maildir.aligning import align_folder
 from msgstore.store.maildir.appending import Appending
 from msgstore.store.maildir.cells import cells, facts_of, needed_columns
 from msgstore.store.maildir.changing import Changing
@@ -189,6 +190,10 @@ class MaildirFolder:
     def restore(self, messages: Sequence[Restored], *, uidnext: int = 1) -> None:
         """Put messages of another store here under the UIDs they had."""
         restore_messages(self._reading, messages, uidnext=uidnext)
+
+    def align(self, messages: Sequence[MessageInfo], *, vanished: Sequence[Uid] = (), modseq: int = 0) -> None:
+        """Bring what is here in line with the folder it came from."""
+        align_folder(self._reading, messages, vanished=vanished, modseq=modseq)
 
     def copy(self, uids: Sequence[Uid], to: FolderName) -> Copied:
         """Put messages into another folder too, durably."""

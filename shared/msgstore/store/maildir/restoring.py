@@ -1,6 +1,5 @@
 """Taking over folders and messages of another store with the UIDs they had there."""
 
-import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
@@ -8,6 +7,7 @@ from typing import Final
 from msgstore.model.errors import FolderExists, StoreCorrupt
 from msgstore.model.outcomes import Restored
 from msgstore.store.disk import Disk
+from msgstore.store.maildir.aligning import give_modseqs
 from msgstore.store.maildir.deliver import give_name
 from msgstore.store.maildir.index import Index
 from msgstore.store.maildir.keywordfile import spell, write_extra
@@ -15,7 +15,7 @@ from msgstore.store.maildir.lock import UIDLIST_NAME
 from msgstore.store.maildir.names import base_of, with_flags
 from msgstore.store.maildir.reading import Reading
 from msgstore.store.maildir.rows import CUR, FolderRow
-from msgstore.store.maildir.uidlist import UidList, UidRecord, parse_uidlist
+from msgstore.store.maildir.uidlist import UidList, UidRecord, can_be_field, parse_uidlist
 from msgstore.store.maildir.uidvalidity import next_uidvalidity
 from msgstore.store.rows import check_ascending
 from msgstore.store.staging import StagedFile
@@ -26,8 +26,10 @@ _HIDDEN: Final = ".msgstore-restored."
 """Begins the name of a file that is not to be seen yet; readers pass over names that begin with a dot."""
 
 
-def begin_restored(reading: Reading, *, uidvalidity: int, uidnext: int) -> None:
-    """Give a folder without messages a UID list of given values.
+def begin_restored(reading: Reading, header: UidList) -> None:
+    """Give a folder without messages a UID list that has none either.
+
+    Under another UIDVALIDITY modseq begins anew, below every one that comes from elsewhere.
 
     Raises:
         FolderExists: UIDs were given out in it.
@@ -41,10 +43,10 @@ def begin_restored(reading: Reading, *, uidvalidity: int, uidnext: int) -> None:
         with index.writing(), house.directories.lease(folder) as fd, house.lock.hold(fd):
             with house.directories.lease(house.box_of(reading.mailbox)) as box_fd:
                 # Whatever is made here one day has to lie above it.
-                next_uidvalidity(house.disk, box_fd, at_least=uidvalidity)
-            guid = ("G", secrets.token_hex(16))
-            fresh = UidList(uidvalidity=uidvalidity, next_uid=uidnext, header_fields=(guid,))
-            house.disk.replace(fd, UIDLIST_NAME, fresh.format())
+                next_uidvalidity(house.disk, box_fd, at_least=header.uidvalidity)
+            house.disk.replace(fd, UIDLIST_NAME, header.format())
+            if row.uidvalidity != header.uidvalidity:
+                index.begin_folder(row.directory, uidvalidity=header.uidvalidity, modseq=1)
 
     reading.run(begin)
 
@@ -77,6 +79,9 @@ def restore_messages(reading: Reading, messages: Sequence[Restored], *, uidnext:
                 assert news is not None
                 _put_all(reading, (fd, cur), staged, lambda records: uid_file.append(news, records))
                 uid_file.raise_uidnext(news, uidnext)
+            modseqs = {one.uid: one.modseq for one in messages if one.modseq is not None}
+            if modseqs:
+                give_modseqs(reading, index, modseqs)
 
     reading.run(put)
 
@@ -146,4 +151,5 @@ def _put(reading: Reading, fds: tuple[int, int], one: Restored, file: StagedFile
         write_extra(house.disk, fd, {base: spelling.extra})
     name = with_flags(base, one.flags, keyword_letters=spelling.letters if spelling else None)
     give_name(house, file, cur, _HIDDEN + name, staged_date=one.internal_date, date=one.internal_date)
-    return UidRecord(one.uid, base, () if one.uidl is None else (("P", one.uidl),)), name
+    fields = (("P", one.uidl), ("G", one.guid if one.guid is not None and can_be_field(one.guid) else None))
+    return UidRecord(one.uid, base, tuple((key, text) for key, text in fields if text is not None)), name

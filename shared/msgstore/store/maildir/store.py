@@ -33,6 +33,7 @@ from msgstore.store.maildir.removed import RemovedMail
 from msgstore.store.maildir.restoring import begin_restored
 from msgstore.store.maildir.scripts import ActiveScripts, MaildirScripts
 from msgstore.store.maildir.tree import MaildirTree
+from msgstore.store.maildir.uidlist import UidList
 from msgstore.store.maildir.uidvalidity import highest_uidvalidity, next_uidvalidity, recorded_uidvalidity
 from msgstore.store.spool import Spool, area_at
 from msgstore.store.staging import StagedFile, StagingArea
@@ -323,9 +324,9 @@ class MaildirStore:
         """Give the directory that holds everything of a mailbox, its scripts too."""
         return self._layout(mailbox).mailbox_place(self._data_dir, mailbox)
 
-    def begin_restored(self, mailbox: MailboxId, name: FolderName, *, uidvalidity: int, uidnext: int) -> None:
-        """Give a folder without messages a UID list of given values."""
-        begin_restored(Reading(self, mailbox, name), uidvalidity=uidvalidity, uidnext=uidnext)
+    def begin_restored(self, mailbox: MailboxId, name: FolderName, header: UidList) -> None:
+        """Give a folder without messages a UID list that has none either."""
+        begin_restored(Reading(self, mailbox, name), header)
 
     def ledger_of(self, mailbox: MailboxId) -> Ledger:
         """Give what this process knows of a mailbox."""

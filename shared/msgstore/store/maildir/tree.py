@@ -30,7 +30,8 @@ from msgstore.store.maildir.folders import (
 )
 from msgstore.store.maildir.ledger import Ledger
 from msgstore.store.maildir.quotafile import QuotaFile
-from msgstore.store.maildir.uidfile import UidFile
+from msgstore.store.maildir.uidfile import UidFile, folder_guid
+from msgstore.store.maildir.uidlist import UidList
 
 __all__ = ["TRASH_PREFIX", "MaildirTree", "TreeHouse"]
 
@@ -71,8 +72,8 @@ class TreeHouse(Protocol):
         """Make the directory of a folder with what is in it."""
         ...
 
-    def begin_restored(self, mailbox: MailboxId, name: FolderName, *, uidvalidity: int, uidnext: int) -> None:
-        """Give a folder without messages a UID list of given values."""
+    def begin_restored(self, mailbox: MailboxId, name: FolderName, header: UidList) -> None:
+        """Give a folder without messages a UID list that has none either."""
         ...
 
 
@@ -195,12 +196,27 @@ class MaildirTree:
         if subscribed & moved.keys():
             self._keep_subscribed(box_fd, frozenset(moved.get(one, one) for one in subscribed))
 
-    def restore(self, name: FolderName, *, uidvalidity: int, uidnext: int) -> None:
+    def restore(
+        self,
+        name: FolderName,
+        *,
+        uidvalidity: int,
+        uidnext: int,
+        guid: str | None = None,
+        special_use: SpecialUse | None = None,
+    ) -> None:
         """Make a folder as another store had it."""
         if not self.exists(name):
             with suppress(FolderExists):
                 self.create(name)
-        self._house.begin_restored(self.mailbox, name, uidvalidity=uidvalidity, uidnext=uidnext)
+        fields = (("G", folder_guid(guid) or secrets.token_hex(16)),)
+        header = UidList(uidvalidity=uidvalidity, next_uid=uidnext, header_fields=fields)
+        self._house.begin_restored(self.mailbox, name, header)
+        if special_use is not None:
+            with self._changing() as box_fd:
+                uses = self._special_uses(box_fd)
+                if {**DEFAULT_SPECIAL_USE, **uses}.get(name) is not special_use:
+                    self._keep_special_uses(box_fd, {**uses, name: special_use})
 
     def subscribe(self, name: FolderName, *, wanted: bool = True) -> None:
         """Note that the user wants to see a folder, or not."""

@@ -25,7 +25,7 @@ from msgstore.store.maildir.uidlist import (
 )
 from msgstore.store.maildir.uidvalidity import next_uidvalidity
 
-__all__ = ["ListNews", "UidFile"]
+__all__ = ["ListNews", "UidFile", "folder_guid"]
 
 OLDER_UIDLIST_NAME: Final = ".uidlist"
 _GUID: Final = re.compile("[0-9a-f]{32}")
@@ -130,8 +130,7 @@ class UidFile:
             fields = dict(parse_uidlist(first + end).header_fields)
         except StoreCorrupt:
             return None
-        found = fields.get("G", "").lower()
-        return found if _GUID.fullmatch(found) else None
+        return folder_guid(fields.get("G", "").lower())
 
     def begin(self, bases: Container[str], *, first_uidvalidity: Callable[[], int]) -> ListNews:
         """Begin a list: the one of the older suite is taken over with its UIDs, else UIDVALIDITY rises."""
@@ -236,6 +235,11 @@ class UidFile:
     def _take(news: ListNews, replaced: ListNews) -> None:
         news.uidnext, news.listed = replaced.uidnext, replaced.listed
         news.octets, news.is_torn = replaced.octets, False
+
+
+def folder_guid(text: str | None) -> str | None:
+    """Give what can name a folder in the header of a list: 32 hexadecimal digits; None for anything else."""
+    return text if text is not None and _GUID.fullmatch(text) else None
 
 
 def _read_from(fd: int, offset: int) -> bytes:

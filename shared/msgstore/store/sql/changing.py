@@ -19,6 +19,7 @@ from msgstore.store.sql.rows import INFO_COLUMNS, info_of
 from msgstore.store.sql.schema import flags_to_bits, keywords_to_text, new_id
 
 __all__ = [
+    "align",
     "changes",
     "drop_blobs",
     "expunge",
@@ -85,20 +86,54 @@ def set_flags(
             continue
         unseen += (SEEN in info.flags) - (SEEN in now_flags)
         changed.append(replace(info, flags=now_flags, keywords=now_keywords, modseq=modseq))
-        rows.append(
-            {
-                "of_mailbox": folder.place.mailbox_id,
-                "of_folder": folder.place.folder_id,
-                "of_uid": info.uid,
-                "to_flags": flags_to_bits(now_flags),
-                "to_keywords": keywords_to_text(now_keywords),
-                "to_modseq": modseq,
-            }
-        )
+        rows.append(_flag_row(folder, changed[-1]))
     if rows:
         connection.execute(_FLAG, rows)
         update_folder(connection, folder, modseq=modseq, unseen=folder.unseen + unseen)
     return FlagsOutcome(changed=tuple(changed), modified=tuple(modified), modseq=modseq if rows else folder.modseq)
+
+
+def _flag_row(folder: FolderRow, info: MessageInfo) -> dict[str, object]:
+    return {
+        "of_mailbox": folder.place.mailbox_id,
+        "of_folder": folder.place.folder_id,
+        "of_uid": info.uid,
+        "to_flags": flags_to_bits(info.flags),
+        "to_keywords": keywords_to_text(info.keywords),
+        "to_modseq": info.modseq,
+    }
+
+
+def align(
+    connection: sa.Connection,
+    folder: FolderRow,
+    messages: Sequence[MessageInfo],
+    *,
+    vanished: Sequence[Uid],
+    modseq: int,
+    now: float,
+    keeps: bool,
+) -> None:
+    """Bring what is here in line with the folder it came from."""
+    wanted = {one.uid: one for one in messages}
+    spelled = {words: spell(connection, folder.place, words) for words in {one.keywords for one in messages} if words}
+    rows: list[dict[str, object]] = []
+    unseen, highest = folder.unseen, folder.modseq
+    for info in _infos(connection, folder, list(wanted)):
+        one = wanted[info.uid]
+        rows.append(_flag_row(folder, replace(one, keywords=spelled.get(one.keywords, one.keywords))))
+        unseen += (SEEN in info.flags) - (SEEN in one.flags)
+        highest = max(highest, one.modseq)
+    if rows:
+        connection.execute(_FLAG, rows)
+        update_folder(connection, folder, modseq=highest, unseen=unseen)
+    gone = expunge(connection, replace(folder, modseq=highest, unseen=unseen), vanished, now=now, keeps=keeps)
+    update_folder(
+        connection,
+        folder,
+        modseq=max(highest + bool(gone), modseq),
+        min_modseq=max(folder.min_modseq, modseq),
+    )
 
 
 def expunge(

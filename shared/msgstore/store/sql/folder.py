@@ -142,6 +142,20 @@ class SqlFolder:
             )
         )
 
+    def align(self, messages: Sequence[MessageInfo], *, vanished: Sequence[Uid] = (), modseq: int = 0) -> None:
+        """Bring what is here in line with the folder it came from."""
+        self._write(
+            lambda connection, folder: changing.align(
+                connection,
+                folder,
+                messages,
+                vanished=vanished,
+                modseq=modseq,
+                now=self._house.clock.time(),
+                keeps=self._house.keeps_removed,
+            )
+        )
+
     def copy(self, uids: Sequence[Uid], to: FolderName) -> Copied:
         """Put messages into another folder too; the bodies are shared."""
         return self._transfer(uids, to, is_move=False)

@@ -144,6 +144,7 @@ class Box:
         special_use: SpecialUse | None = None,
         uidvalidity: int | None = None,
         uidnext: int = 1,
+        guid: str | None = None,
     ) -> FolderRow:
         """Make a folder; its UIDVALIDITY is above every earlier one of the mailbox where none is given."""
         if uidvalidity is None:
@@ -155,7 +156,7 @@ class Box:
         row = FolderRow(
             Place(self.mailbox_id, self._last_folder),
             str(name),
-            secrets.token_hex(16),
+            guid or secrets.token_hex(16),
             None if special_use is None else special_use.value,
             uidvalidity,
             uidnext,

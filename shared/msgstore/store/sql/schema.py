@@ -22,6 +22,7 @@ __all__ = [
     "Place",
     "blob",
     "blob_gc",
+    "can_be_text",
     "expunged",
     "flags_of",
     "flags_to_bits",
@@ -254,6 +255,11 @@ def new_id() -> uuid.UUID:
     octets[6] = octets[6] & 0x0F | 0x70
     octets[8] = octets[8] & 0x3F | 0x80
     return uuid.UUID(bytes=bytes(octets))
+
+
+def can_be_text(text: str) -> bool:
+    """Whether a text can stand in a column: UTF-8, without NUL, which PostgreSQL refuses, and not empty."""
+    return text != "" and "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def flags_to_bits(flags: frozenset[str]) -> int:

@@ -17,7 +17,7 @@ from msgstore.store.sql.filing import Growth, blob_row, message_row, respelled, 
 from msgstore.store.sql.inserting import MessageRow, insert_blobs, insert_messages, raise_folders
 from msgstore.store.sql.parcels import Parcel
 from msgstore.store.sql.places import FolderRow, find_folders, require_box
-from msgstore.store.sql.schema import new_id
+from msgstore.store.sql.schema import can_be_text, new_id
 
 __all__ = ["restore", "transfer"]
 
@@ -41,10 +41,14 @@ def restore(
     growth = Growth(folder)
     rows: list[MessageRow] = []
     for one, parcel in zip(messages, parcels, strict=True):
-        growth.uidnext = one.uid
+        growth.uidnext, before = one.uid, growth.modseq
         slot = growth.add(parcel.octets, parcel.flags)
+        if one.modseq is not None:
+            growth.modseq = max(before, one.modseq)
         keywords = spell(connection, folder.place, parcel.keywords) if parcel.keywords else parcel.keywords
-        rows.append(message_row(folder.place, parcel, slot, keywords, uidl=one.uidl))
+        row = message_row(folder.place, parcel, slot, keywords, uidl=one.uidl)
+        guid = row.guid if one.guid is None or not can_be_text(one.guid) else one.guid
+        rows.append(row._replace(guid=guid, modseq=slot.modseq if one.modseq is None else one.modseq))
     growth.uidnext = max(growth.uidnext, uidnext)
     insert_blobs(connection, [blob_row(parcel) for parcel in parcels])
     insert_messages(connection, rows)

@@ -1,5 +1,6 @@
 """The folders of one mailbox in the database."""
 
+import secrets
 from collections.abc import Callable
 from typing import Final, TypeVar
 
@@ -14,7 +15,7 @@ from msgstore.store.sql.changing import drop_blobs
 from msgstore.store.sql.house import SqlHouse
 from msgstore.store.sql.inserting import insert_new
 from msgstore.store.sql.places import Box, find_folder, lock_box, require_box
-from msgstore.store.sql.schema import id_of_mailbox
+from msgstore.store.sql.schema import can_be_text, id_of_mailbox
 from msgstore.store.sql.transferring import transfer
 
 __all__ = ["SqlTree", "make_missing"]
@@ -134,16 +135,27 @@ class SqlTree:
 
         self._write(work, name)
 
-    def restore(self, name: FolderName, *, uidvalidity: int, uidnext: int) -> None:
+    def restore(
+        self,
+        name: FolderName,
+        *,
+        uidvalidity: int,
+        uidnext: int,
+        guid: str | None = None,
+        special_use: SpecialUse | None = None,
+    ) -> None:
         """Make a folder as another store had it."""
 
         def work(connection: sa.Connection, box: Box) -> None:
             known = box.names()
             now = self._house.clock.time()
+            kept = guid if guid is not None and can_be_text(guid) else secrets.token_hex(16)
             if name not in known:
                 check_new(name)
                 make_missing(box, levels_above(name), known, now=now)
-                box.add_folder(name, now=now, uidvalidity=uidvalidity, uidnext=uidnext)
+                box.add_folder(
+                    name, now=now, special_use=special_use, uidvalidity=uidvalidity, uidnext=uidnext, guid=kept
+                )
                 return
             row = find_folder(connection, self.mailbox, name, lock=True)
             if row.uidnext > 1:
@@ -152,7 +164,14 @@ class SqlTree:
             connection.execute(
                 sa.update(schema.folder)
                 .where(row.place.of(schema.folder))
-                .values(uidvalidity=uidvalidity, uidnext=uidnext, modseq=1)
+                .values(
+                    uidvalidity=uidvalidity,
+                    uidnext=uidnext,
+                    guid=kept,
+                    special_use=row.special_use if special_use is None else special_use.value,
+                    # Whoever has seen it under this UIDVALIDITY knows its modseq.
+                    modseq=row.modseq if row.uidvalidity == uidvalidity else 1,
+                )
             )
 
         self._write(work, name)
