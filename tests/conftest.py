@@ -1,6 +1,6 @@
 """What every test may ask for."""
 
 from tests.postgres_room import database, postgres
-from tests.sql_room import mail_database, mail_template
+from tests.sql_room import each_url, mail_database, mail_template
 
-__all__ = ["database", "mail_database", "mail_template", "postgres"]  # fixtures
+__all__ = ["database", "each_url", "mail_database", "mail_template", "postgres"]  # fixtures

@@ -10,7 +10,7 @@ from msgstore.store.sql.bodies import FileBodies
 from msgstore.store.sql.store import SqlStore
 from tests.postgres_room import Postgres
 
-__all__ = ["mail_database", "mail_template", "sql_store", "sqlite_store"]
+__all__ = ["each_url", "mail_database", "mail_template", "sql_store", "sqlite_store"]
 
 
 def sql_store(url: str, directory: Path, **more: object) -> SqlStore:
@@ -40,3 +40,12 @@ def mail_database(postgres: Postgres, mail_template: str) -> Iterator[str]:
     name = postgres.fresh_database(template=mail_template)
     yield postgres.dsn(name)
     postgres.drop_database(name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def each_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/mail.sqlite"
+    url: str = request.getfixturevalue("mail_database")
+    return url

@@ -7,7 +7,7 @@ counts deliveries: that would be most of the time it takes.
 import os
 import socket
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgstore.auth.directory import Directory
 from msgstore.auth.keys import UserKeys
@@ -21,6 +21,9 @@ from msgstore.store.maildir.layout import Layout
 from msgstore.store.maildir.store import MaildirStore
 from msgstore.store.manysyncs import ManySyncs
 from msgstore.store.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from msgstore.store.sql.bodies import LargeBodies
 
 __all__ = ["CLOCK", "SystemClock", "build_keys", "build_store", "host_name"]
 
@@ -63,27 +66,44 @@ def build_store(settings: Settings, directory: Directory) -> MessageStore:
 def _build_sql(settings: Settings) -> MessageStore:
     try:
         # Loaded by those alone who have it: it is an extra, and takes a while.
-        from msgstore.store.sql.bodies import FileBodies  # noqa: PLC0415
         from msgstore.store.sql.store import SqlStore  # noqa: PLC0415
+
+        bodies = _build_bodies(settings)
     except ModuleNotFoundError as error:
         raise ConfigError(
             (f"store.backend: {settings.store.backend} needs a package that is not installed: {error.name}",)
         ) from error
-    chosen, disk = settings.store, Disk()
-    url = (
-        chosen.dsn
-        if chosen.backend == "postgresql"
-        else f"sqlite:///{chosen.dsn or f'{settings.data_dir}/mail.sqlite'}"
-    )
+    chosen = settings.store
+    path = chosen.dsn or f"{settings.data_dir}/mail.sqlite"
     return SqlStore(
-        url,
+        chosen.dsn if chosen.backend == "postgresql" else f"sqlite:///{path}",
         data_dir=settings.data_dir,
-        bodies=FileBodies(disk, chosen.bodies or f"{settings.data_dir}/bodies"),
-        disk=disk,
+        bodies=bodies,
         clock=CLOCK,
         default_folders=chosen.default_folders,
         keeps_removed=settings.retention.undelete_days > 0,
     )
+
+
+def _build_bodies(settings: Settings) -> "LargeBodies":
+    chosen = settings.store
+    if not chosen.bodies.startswith("s3://"):
+        from msgstore.store.sql.bodies import FileBodies  # noqa: PLC0415
+
+        return FileBodies(Disk(), chosen.bodies or f"{settings.data_dir}/bodies")
+    from msgstore.store.sql.objects import S3Bodies, S3Settings  # noqa: PLC0415
+
+    bucket, _, prefix = chosen.bodies.removeprefix("s3://").partition("/")
+    try:
+        place = S3Settings(
+            bucket=bucket,
+            prefix=prefix.rstrip("/") or "msgstore",
+            endpoint=chosen.s3_endpoint or None,
+            region=chosen.s3_region or None,
+        )
+    except ValueError as error:
+        raise ConfigError((f"store.bodies: {error}, found {chosen.bodies!r}",)) from error
+    return S3Bodies(place, clock=CLOCK)
 
 
 def build_keys(settings: Settings, directory: Directory) -> UserKeys:

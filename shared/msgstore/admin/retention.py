@@ -48,6 +48,8 @@ def run_retention(console: Console, addresses: tuple[str, ...], *, everybody: bo
                 # One mailbox that cannot be read must not keep all others from their limits.
                 has_failed = True
                 console.note(f"{mailbox}: {error}")
+        if everybody and not dry_run:
+            store.sweep()
     console.table(rows, ("mailbox", "folder", "messages", "octets"))
     return 1 if has_failed else 0
 

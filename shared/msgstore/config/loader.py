@@ -282,8 +282,8 @@ def _bad_store(store: StoreSettings) -> Iterator[str]:
         yield f"store.dsn: must be postgresql://..., found {store.dsn!r}"
     if store.backend == "sqlite" and store.dsn and not Path(store.dsn).is_absolute():
         yield f"store.dsn: must be an absolute path, found {store.dsn!r}"
-    if store.bodies and not Path(store.bodies).is_absolute():
-        yield f"store.bodies: must be an absolute path, found {store.bodies!r}"
+    if store.bodies and not Path(store.bodies).is_absolute() and not store.bodies.startswith("s3://"):
+        yield f"store.bodies: must be an absolute path or s3://BUCKET/PREFIX, found {store.bodies!r}"
 
 
 def _bad_parts(key: str, path: str) -> Iterator[str]:

@@ -20,8 +20,15 @@ class StoreSettings:
     ``passfile=`` names.  For ``sqlite`` an absolute path; empty means mail.sqlite in data_dir."""
 
     bodies: str = ""
-    """Where a database backend keeps bodies above 128 KiB: an absolute path, shared by all machines; empty means
-    bodies/ in data_dir."""
+    """Where a database backend keeps bodies above 128 KiB: an absolute path on a file system that all machines share,
+    or ``s3://BUCKET/PREFIX``; empty means bodies/ in data_dir.  The keys of a bucket come from the environment
+    (``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``) or the machine's role."""
+
+    s3_endpoint: str = ""
+    """As ``https://s3.example.net:9000``; empty means Amazon's of the region."""
+
+    s3_region: str = ""
+    """Region of the bucket; empty means that of the environment, else us-east-1."""
 
     base_path: str = "users"
     """Maildir: directory of a domain's mailboxes, below the domain's data directory unless absolute."""

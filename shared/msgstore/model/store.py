@@ -217,6 +217,14 @@ class MessageStore(Protocol):
         """
         ...
 
+    def sweep(self) -> int:
+        """Take away what belongs to no mailbox any more, where that is not done at once, and say how many things.
+
+        Raises:
+            StoreError: it cannot be done now.
+        """
+        ...
+
     def watch_changes(self) -> ChangeSource | None:
         """Begin to tell of changes; the caller closes it.  None where this store, or this machine, cannot."""
         ...

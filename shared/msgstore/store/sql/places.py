@@ -134,7 +134,7 @@ class Box:
     def names(self) -> list[FolderName]:
         """Give the names of all folders."""
         query = sa.select(schema.folder.c.name).where(schema.folder.c.mailbox_id == self.mailbox_id)
-        return [FolderName.parse(name) for name in self._connection.scalars(query)]
+        return [schema.folder_name(name) for name in self._connection.scalars(query)]
 
     def add_folder(
         self,

@@ -40,7 +40,7 @@ class RemovedMail:
             rows = connection.execute(self._query().order_by(_removed.removed_at, _removed.removed_id))
             return tuple(
                 Removed(
-                    folder=FolderName.parse(row.folder_name),
+                    folder=schema.folder_name(row.folder_name),
                     key=row.removed_id.hex,
                     octets=row.octets,
                     flags=flags_of(row.flags),
@@ -62,7 +62,7 @@ class RemovedMail:
                 for key in keys
                 if (row := connection.execute(self._query().where(_removed.removed_id == key)).first()) is not None
             ]
-            names = sorted({FolderName.parse(row.folder_name) for row in rows})
+            names = sorted({schema.folder_name(row.folder_name) for row in rows})
             for name in names:
                 folder = self._folder(connection, box, name)
                 self._put_back(connection, folder, [row for row in rows if row.folder_name == str(name)])

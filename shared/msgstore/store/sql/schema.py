@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from msgstore.model.address import MailboxId
+from msgstore.model.folder import DELIMITER, FolderName
 from msgstore.model.message import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "flags_of",
     "flags_to_bits",
     "folder",
+    "folder_name",
     "id_of_mailbox",
     "keyword",
     "keywords_of",
@@ -73,6 +75,8 @@ class _Id(sa.types.TypeDecorator[uuid.UUID]):
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> uuid.UUID | None:
         return value if value is None or dialect.name == "postgresql" else uuid.UUID(bytes=value)
 
+
+_HAS_REF: Final = sa.text("ref is not null")
 
 metadata: Final = sa.MetaData(
     naming_convention={"ix": "%(table_name)s_by_%(column_0_N_name)s", "uq": "%(table_name)s_one_%(column_0_N_name)s"}
@@ -193,6 +197,9 @@ blob: Final = sa.Table(
     sa.Column("blob_id", _Id, primary_key=True),
     sa.Column("data", sa.LargeBinary),
     sa.Column("ref", sa.Text),  # where a body lies that is too large for the row
+    sa.Index(
+        "blob_by_ref", "ref", sqlite_where=sa.text("ref is not null"), postgresql_where=sa.text("ref is not null")
+    ),
 )
 
 blob_gc: Final = sa.Table(
@@ -241,6 +248,11 @@ class Place:
     def of(self, table: sa.Table) -> sa.ColumnElement[bool]:
         """Give the condition that rows of ``table`` belong here."""
         return sa.and_(table.c.mailbox_id == self.mailbox_id, table.c.folder_id == self.folder_id)
+
+
+def folder_name(text: str) -> FolderName:
+    """Read the name of a folder as its row has it; nothing is folded."""
+    return FolderName(tuple(text.split(DELIMITER)))
 
 
 @functools.lru_cache(maxsize=65_536)

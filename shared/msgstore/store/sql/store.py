@@ -24,6 +24,7 @@ from msgstore.store.sql.database import Database
 from msgstore.store.sql.filing import file_parcels
 from msgstore.store.sql.folder import SqlFolder
 from msgstore.store.sql.locks import Gate, hold_folder
+from msgstore.store.sql.looking_after import check_box, collect_bodies, forget_tombstones, sweep
 from msgstore.store.sql.parcels import Parcel, Parcels, Slot, SqlStaged
 from msgstore.store.sql.places import make_box, require_box
 from msgstore.store.sql.records import SqlRecords
@@ -103,7 +104,7 @@ class SqlStore:
                 )
             )
             names = connection.scalars(sa.select(schema.folder.c.name).where(schema.folder.c.mailbox_id == mailbox_id))
-            known = [FolderName.parse(name) for name in names]
+            known = [schema.folder_name(name) for name in names]
             self._note_large(connection, mailbox_id)
             for table in _TABLES:
                 if table is not schema.blob_gc:
@@ -188,7 +189,8 @@ class SqlStore:
         return self.database.read(counted)
 
     def recount(self, mailbox: MailboxId) -> Usage:
-        """Count: the rows of folders change with their messages, in one transaction."""
+        """Count, and mend the rows of folders where they say something else."""
+        self.check(mailbox, repair=True)
         return self.usage(mailbox)
 
     def removed(self, mailbox: MailboxId) -> tuple[Removed, ...]:
@@ -226,18 +228,27 @@ class SqlStore:
         return SqlRecords(self.database, disk=self._disk, locks_directory=self._locks_directory)
 
     def check(self, mailbox: MailboxId, *, repair: bool = False) -> tuple[Finding, ...]:
-        """Compare what the rows of folders count with what is there."""
-        del repair
-        self._require(mailbox)
-        return ()
+        """Compare what the rows of folders say with what is there, and look for every body."""
+        now = self.clock.time()
+
+        def look(connection: sa.Connection) -> tuple[Finding, ...]:
+            return check_box(connection, mailbox, self.bodies, repair=repair, now=now)
+
+        return self.database.write(look) if repair else self.database.read(look)
 
     def reindex(self, mailbox: MailboxId) -> None:
-        """Nothing is kept that could be found out again."""
-        self._require(mailbox)
+        """Count everything anew; nothing else is kept that could be found out again."""
+        self.recount(mailbox)
 
     def compact(self, mailbox: MailboxId) -> None:
-        """Forget old tombstones, and take away large bodies that no row names any more."""
-        self._require(mailbox)
+        """Forget old tombstones, and take away large bodies whose rows are gone for a while."""
+        now = self.clock.time()
+        self.database.write(lambda connection: forget_tombstones(connection, mailbox, now=now))
+        collect_bodies(self.database, self.bodies, now=now, mailbox=mailbox)
+
+    def sweep(self) -> int:
+        """Take away large bodies that nothing names any more."""
+        return sweep(self.database, self.bodies, now=self.clock.time())
 
     def watch_changes(self) -> SqlChanges:
         """Tell of changes."""

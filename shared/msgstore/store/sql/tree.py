@@ -46,7 +46,7 @@ class SqlTree:
                     sa.select(schema.subscription.c.name).where(schema.subscription.c.mailbox_id == self._id)
                 )
             )
-            uses = {FolderName.parse(row.name): row.special_use for row in rows}
+            uses = {schema.folder_name(row.name): row.special_use for row in rows}
             parents = {name.parent for name in uses}
             return tuple(
                 FolderInfo(
