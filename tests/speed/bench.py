@@ -45,14 +45,18 @@ class Run:
     p99_ms: float
 
 
-def measure(server: Server, octets: int, connections: int, recipients: int, messages: int) -> Run:
-    """Run one configuration on one server."""
+def measure(
+    server: Server, octets: int, connections: int, recipients: int, messages: int, *, users: int = 100, helper: int = 0
+) -> Run:
+    """Run one configuration on one server; ``helper`` is a process that works for it, such as its database."""
     command = [sys.executable, str(Path(__file__).with_name("load.py")), "--path", server.path]
     command += ["--octets", str(octets), "--connections", str(connections)]
     command += ["--recipients", str(recipients), "--messages", str(messages)]
-    before = tree_cpu_seconds(server.pid)
+    command += ["--users", str(users)]
+    pids = [server.pid, *([helper] if helper else [])]
+    before = sum(map(tree_cpu_seconds, pids))
     result = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    cpu = tree_cpu_seconds(server.pid) - before
+    cpu = sum(map(tree_cpu_seconds, pids)) - before
     if result["bad"]:
         raise SystemExit(f"{server.name} refused: {result['bad']}")
     return Run(per_second=result["per_second"], cpu_ms=cpu * 1000 / result["deliveries"], p99_ms=result["p99_ms"])

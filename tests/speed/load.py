@@ -189,6 +189,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for name, kind in (("path", str), ("connections", int), ("messages", int), ("octets", int), ("recipients", int)):
         parser.add_argument(f"--{name}", type=kind, required=True)
+    parser.add_argument("--users", type=int, default=100)
     plan = Plan(**vars(parser.parse_args()))
     print(json.dumps(Load(plan).run()))
 

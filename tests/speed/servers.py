@@ -63,8 +63,12 @@ def ours(
     script: str = "",
     key: bytes = b"",
     name: str = "msgstore",
+    store: str = "",
 ) -> Generator[Server]:
-    """Run lmtpd; ``script`` is that of all its users, and so is the public ``key``, where there is one."""
+    """Run lmtpd; ``script`` is that of all its users, and so is the public ``key``, where there is one.
+
+    ``store`` is the table of settings that says where mail is kept; without it that is a Maildir.
+    """
     place = Path(tempfile.mkdtemp(prefix="msgstore-bench-"))
     mail = disk / name
     (mail / "example.com").mkdir(parents=True)
@@ -79,7 +83,7 @@ def ours(
     config.write_text(
         f'data_dir = "{mail}"\n[lmtp]\nlisten = ["unix:{place}/sock"]\nworkers = {workers}\n'
         f"max_connections = {max_connections}\n"
-        'hostname = "bench.example.com"\n[log]\nformat = "text"\n'
+        f'hostname = "bench.example.com"\n{store}[log]\nformat = "text"\n'
     )
     with (place / "log").open("wb") as log:
         paths = os.pathsep.join((str(ROOT / "shared"), str(ROOT)))

@@ -20,6 +20,7 @@ from msgstore.store.sql.inserting import (
     insert_messages,
     raise_folders,
 )
+from msgstore.store.sql.oneshot import can_file_at_once, file_at_once
 from msgstore.store.sql.parcels import Parcel, Slot
 from msgstore.store.sql.places import FolderRow, find_folders, make_box
 from msgstore.store.sql.schema import Place, id_of_mailbox, keywords_of, keywords_to_text
@@ -41,6 +42,19 @@ def file_parcels(
 
     A mailbox that is not there is made.  A parcel that may have been filed before is not filed again.
     """
+    if not can_file_at_once(connection, parcels):
+        return _one_by_one(connection, parcels, now=now, default_folders=default_folders)
+    slots = file_at_once(connection, parcels)
+    left = [parcel for parcel, slot in zip(parcels, slots, strict=True) if slot is None]
+    if not left:
+        return [slot for slot in slots if slot is not None]
+    rest = iter(_one_by_one(connection, left, now=now, default_folders=default_folders))
+    return [next(rest) if slot is None else slot for slot in slots]
+
+
+def _one_by_one(
+    connection: sa.Connection, parcels: Sequence[Parcel], *, now: float, default_folders: bool
+) -> list[Slot | MsgstoreError]:
     folders = _locked(connection, {parcel.place for parcel in parcels}, now=now, default_folders=default_folders)
     done = _known(connection, [parcel for parcel in parcels if parcel.is_repeat], folders)
     answers: list[Slot | MsgstoreError] = []

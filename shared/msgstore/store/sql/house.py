@@ -5,6 +5,7 @@ from typing import Protocol
 from msgstore.model.address import MailboxId
 from msgstore.model.folder import FolderName
 from msgstore.model.interfaces import Clock, Hold, StagedMessage
+from msgstore.store.sql.active import ActiveScripts
 from msgstore.store.sql.bodies import LargeBodies
 from msgstore.store.sql.database import Database
 from msgstore.store.sql.parcels import Parcel, Slot
@@ -24,6 +25,11 @@ class SqlHouse(Protocol):
     @property
     def bodies(self) -> LargeBodies:
         """Where bodies lie that are too large for a row."""
+        ...
+
+    @property
+    def active_scripts(self) -> ActiveScripts:
+        """Remembers the active scripts."""
         ...
 
     @property

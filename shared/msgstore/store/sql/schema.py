@@ -104,6 +104,8 @@ mailbox: Final = sa.Table(
     _number("tree_changes", 0),  # counts changes to the list of folders
     sa.Column("quota_mark", sa.Integer, nullable=False, server_default=sa.text("0")),
     sa.Column("active_script", sa.Text),
+    _number("script_stamp", 0),  # when scripts were changed, in milliseconds since 1970 UTC
+    sa.Index("mailbox_by_script_stamp", "script_stamp"),
 )
 
 folder: Final = sa.Table(

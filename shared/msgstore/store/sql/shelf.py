@@ -18,6 +18,7 @@ from msgstore.model.scripts import (
     check_script_name,
 )
 from msgstore.store.sql import schema
+from msgstore.store.sql.active import stamp_of
 from msgstore.store.sql.house import SqlHouse
 from msgstore.store.sql.places import lock_box, require_box
 from msgstore.store.sql.schema import id_of_mailbox
@@ -70,7 +71,7 @@ class SqlScripts:
             name = self._active(connection)
             return None if name is None else StoredScript(name=name, content=self._content(connection, name))
 
-        return self._house.database.read(stored)
+        return self._house.active_scripts.of(self._id, lambda: self._house.database.read(stored))
 
     def put(self, name: str, content: bytes) -> None:
         """Put a script."""
@@ -125,9 +126,17 @@ class SqlScripts:
     def _write(self, work: Callable[[sa.Connection], _T]) -> _T:
         def locked(connection: sa.Connection) -> _T:
             lock_box(connection, self.mailbox)
-            return work(connection)
+            result = work(connection)
+            stamp = stamp_of(self._house.clock)
+            connection.execute(sa.update(schema.mailbox).where(box.mailbox_id == self._id).values(script_stamp=stamp))
+            return result
 
-        return self._house.database.write(locked)
+        box = schema.mailbox.c
+        try:
+            return self._house.database.write(locked)
+        finally:
+            # Also where it is not known whether it was done.
+            self._house.active_scripts.forget(self._id)
 
     def _is(self, name: str) -> sa.ColumnElement[bool]:
         return sa.and_(_script.mailbox_id == self._id, _script.name == name)

@@ -18,6 +18,7 @@ from msgstore.store.clock import SystemClock
 from msgstore.store.disk import Disk
 from msgstore.store.spool import Spool
 from msgstore.store.sql import schema
+from msgstore.store.sql.active import ActiveScripts, stamp_of
 from msgstore.store.sql.batcher import Batcher
 from msgstore.store.sql.bodies import LargeBodies
 from msgstore.store.sql.database import Database
@@ -64,6 +65,7 @@ class SqlStore:
         self._disk = disk or Disk()
         self._locks_directory = f"{data_dir}/{LOCKS_NAME}"
         self.database: Final = Database(url, gate=Gate(self._locks_directory, disk=self._disk))
+        self.active_scripts: Final = ActiveScripts(self.database, clock=self.clock)
         self._spool = Spool(self._disk, data_dir)
         self._default_folders = default_folders
         self._batcher = Batcher(self._commit)
@@ -101,6 +103,7 @@ class SqlStore:
                     tree_changes=box.tree_changes + 1,
                     quota_mark=0,
                     active_script=None,
+                    script_stamp=stamp_of(self.clock),
                 )
             )
             names = connection.scalars(sa.select(schema.folder.c.name).where(schema.folder.c.mailbox_id == mailbox_id))
@@ -112,6 +115,7 @@ class SqlStore:
             return known
 
         names = self.database.write(work)
+        self.active_scripts.forget(id_of_mailbox(mailbox))
         self.changed(mailbox, None, *names)
 
     def folder(self, mailbox: MailboxId, name: FolderName) -> Folder:
