@@ -74,9 +74,6 @@ class Database:
                 return once()
             except exc.SQLAlchemyError as error:
                 trouble = trouble_of(error)
-                if trouble is Trouble.LOST:
-                    # The others lead to the same server, which is gone or takes no changes any more.
-                    self.engine.dispose()
                 again = trouble is Trouble.REPEAT or (trouble is Trouble.LOST and not was_lost)
                 if not again or tried == _TRIES:
                     raise store_error_of(error) from error
@@ -114,7 +111,6 @@ class Database:
             connection.commit()
         except exc.SQLAlchemyError as error:
             if trouble_of(error) is Trouble.LOST:
-                self.engine.dispose()
                 raise Uncertain(f"whether it was committed is not known: {store_error_of(error)}") from error
             raise
         if was_warned(connection):

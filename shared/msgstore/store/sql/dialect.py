@@ -153,12 +153,20 @@ def _postgresql(url: sa.URL, connections: int) -> sa.Engine:
         },
     )
     event.listen(engine, "connect", _note_warnings)
+    event.listen(engine, "handle_error", _note_lost)
     return engine
 
 
 def _unless_said(url: sa.URL, **values: object) -> dict[str, object]:
     """Give those of our values that the address says nothing about; arguments would win over it."""
     return {name: value for name, value in values.items() if name not in url.query}
+
+
+def _note_lost(context: sa.ExceptionContext) -> None:
+    # The other connections lead to the same server, which is gone or takes no changes any more: each is made anew when
+    # it is wanted next.
+    if isinstance(context.sqlalchemy_exception, exc.DBAPIError) and _is_lost(context.sqlalchemy_exception):
+        context.is_disconnect = True
 
 
 def _note_warnings(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
@@ -186,13 +194,16 @@ def trouble_of(error: exc.SQLAlchemyError) -> Trouble:
     """Say what an error means for the transaction it happened in."""
     if not isinstance(error, exc.DBAPIError):
         return Trouble.OTHER
-    code = _sqlstate(error)
-    if code in _PG_REPEAT:
-        return Trouble.REPEAT
     if isinstance(error.orig, sqlite3.Error):
         return Trouble.OTHER
-    is_lost = code in _PG_LOST or code.startswith("08") if code else isinstance(error, exc.OperationalError)
-    return Trouble.LOST if is_lost or error.connection_invalidated else Trouble.OTHER
+    if _sqlstate(error) in _PG_REPEAT:
+        return Trouble.REPEAT
+    return Trouble.LOST if error.connection_invalidated or _is_lost(error) else Trouble.OTHER
+
+
+def _is_lost(error: exc.DBAPIError) -> bool:
+    code = _sqlstate(error)
+    return code in _PG_LOST or code.startswith("08") if code else isinstance(error, exc.OperationalError)
 
 
 def store_error_of(error: exc.SQLAlchemyError) -> StoreError:
