@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -44,8 +45,14 @@ class Worker:
     def run(self, part: str) -> None:
         """Play a part; whatever ends it but an error of the store is noted."""
         verb, *words = part.split(",")
+        parts: dict[str, Callable[..., None]] = {
+            "deliver": self.deliver,
+            "poll": self.poll,
+            "expunge": self.expunge,
+            "move": self.move,
+        }
         try:
-            {"deliver": self.deliver, "poll": self.poll, "expunge": self.expunge, "move": self.move}[verb](*words)
+            parts[verb](*words)
         except Exception as error:
             self.note("broken", part, repr(error))
             raise

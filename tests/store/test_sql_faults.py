@@ -52,7 +52,7 @@ def store(mail_database: str, tmp_path: Path) -> Iterator[SqlStore]:
 
 def refusing(url: str, code: str, times: int) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(sql.SQL(RAISING.format(code=code, times=times)))  # type: ignore[arg-type]  # of a test
+        connection.execute(sql.SQL(RAISING.format(code=code, times=times)))
 
 
 @pytest.mark.parametrize("code", ["40001", "40P01", "08006", "57P01", "25P03"])

@@ -11,12 +11,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from msgstore.model.errors import DiskFull, StoreUnavailable
+from msgstore.model.errors import DiskFull, MsgstoreError, StoreUnavailable
 from msgstore.model.result import Filed
 from msgstore.store.sql.dialect import CONNECT_SECONDS
 from tests.postgres_room import Postgres, own_cluster, replicated, server_directory, server_user
 from tests.scenario.harness import required_root, wait_until
 from tests.sql_room import sql_store
+from tests.store.small_disk import small_disk
 from tests.store.sql_ledger import ALICE, check_sums, deliver, filed, texts
 
 pytestmark = pytest.mark.timeout(120)
@@ -131,13 +132,14 @@ def test_a_server_without_room_is_told_and_takes_mail_again_when_there_is_some(
     with server_directory() as place, small_disk(place / "small", megabytes=24) as small:
         subprocess.run(["chown", "-R", f"{server_user()}:", str(place)], check=True)
         with psycopg.connect(server.dsn(), autocommit=True) as connection:
-            connection.execute(f"create tablespace small location '{small}'")  # type: ignore[arg-type]  # of a test
+            connection.execute(f"create tablespace small location '{small}'")
             connection.execute("create database full_one tablespace small")
         url = server.dsn("full_one")
         store = sql_store(url, tmp_path)
         filed(deliver(store, b"first"))
 
-        text, answers = b"x" * 100_000, []
+        text = b"x" * 100_000
+        answers: list[Filed | MsgstoreError] = []
         while not answers or isinstance(answers[-1], Filed):
             answers.append(deliver(store, text))
             assert len(answers) < 1000
@@ -186,14 +188,3 @@ def waiting(server: Postgres) -> int:
 
 def cancelled(server: Postgres) -> bool:
     return server.ask("select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'") != []
-
-
-@contextlib.contextmanager
-def small_disk(place: Path, *, megabytes: int) -> Iterator[Path]:
-    """Mount a file system of that size."""
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(place)], check=True)
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)

@@ -28,7 +28,12 @@ __all__ = [
 BUSY_SECONDS: Final = 10.0
 """How long a lock is waited for that somebody else holds."""
 
-CONNECT_SECONDS: Final = 5
+CONNECT_SECONDS: Final = 3
+"""With one host; after a failover every connection asks the old primary first, which may be gone without a word."""
+
+SILENCE_SECONDS: Final = 5
+"""How long a server may leave what it is sent unacknowledged before its connection counts as lost."""
+
 STATEMENT_SECONDS: Final = 30
 """A statement that takes longer is stopped by the server, and what asked for it is told to come again."""
 
@@ -144,11 +149,10 @@ def _postgresql(url: sa.URL, connections: int) -> sa.Engine:
                 url,
                 connect_timeout=CONNECT_SECONDS,
                 application_name="msgstore",
-                # After a failover the old primary may be gone without a word.
-                keepalives_idle=5,
-                keepalives_interval=2,
+                keepalives_idle=SILENCE_SECONDS - 2,
+                keepalives_interval=1,
                 keepalives_count=3,
-                tcp_user_timeout=10_000,
+                tcp_user_timeout=SILENCE_SECONDS * 1000,
             ),
         },
     )
