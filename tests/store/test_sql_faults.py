@@ -192,7 +192,10 @@ def test_a_deadlock_with_a_stranger_is_survived(store: SqlStore, mail_database: 
     other = psycopg.connect(mail_database)
     # The one who looks first is the one who gives way.
     other.execute("set deadlock_timeout = '30s'")
-    lock = "select * from folder f join mailbox m using (mailbox_id) where m.local_part = 'alice' and f.name = %s for update"
+    lock = (
+        "select * from folder f join mailbox m using (mailbox_id)"
+        " where m.local_part = 'alice' and f.name = %s for update"
+    )
     other.execute(lock, ("Junk",))
     moving = threading.Thread(target=lambda: store.folder(ALICE, INBOX).move([uid], JUNK))
     moving.start()
