@@ -1,6 +1,7 @@
 """Three machines deliver into one PostgreSQL, whose primary is killed under load; the standby takes over."""
 
 import itertools
+import subprocess
 import time
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def test_nothing_is_lost_or_doubled_and_uids_stay_in_order_when_the_primary_is_g
             # Beside a primary without its cable one waits for the standby until somebody comes.
             clients = nodes if fault == "killed" else nodes[1:]
             places = [tmp_path / node.namespace for node in clients]
-            children = []
+            children: list[subprocess.Popen[bytes]] = []
             try:
                 for number, (node, place) in enumerate(zip(clients, places, strict=True)):
                     parts = [

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from msgstore.model.address import MailboxId
 from msgstore.model.errors import MsgstoreError
 from msgstore.model.folder import INBOX, FolderName
-from msgstore.model.interfaces import Filing, MessageStore, Wait
+from msgstore.model.interfaces import Filing, MessageStore, StagedMessage, Wait
 from msgstore.model.message import Uid
 from msgstore.model.result import Filed
 from msgstore.store.sql.dialect import open_engine
@@ -82,7 +82,7 @@ def filed(answer: Filed | MsgstoreError) -> int:
 
 def settle_together(store: SqlStore, filings: Iterable[tuple[bytes, Filing]]) -> list[Filed | MsgstoreError]:
     """Deliver several messages in one batch."""
-    open_ones = []
+    open_ones: list[tuple[StagedMessage, Iterator[Filed | MsgstoreError | Wait]]] = []
     waits: list[Wait] = []
     for text, filing in filings:
         staged = store.stage()
@@ -93,7 +93,7 @@ def settle_together(store: SqlStore, filings: Iterable[tuple[bytes, Filing]]) ->
         waits.append(first)
         open_ones.append((staged, steps))
     store.settle(waits)
-    answers = []
+    answers: list[Filed | MsgstoreError] = []
     for staged, steps in open_ones:
         answer = next(steps)
         assert not isinstance(answer, Wait)

@@ -33,7 +33,7 @@ JUNK: Final = FolderName(("Junk",))
 RAISING: Final = """
 create sequence tries;
 create function refuse() returns trigger language plpgsql as $$ begin
-    if nextval('tries') <= {times} then raise exception 'no' using errcode = '{code}'; end if;
+    if nextval('tries') <= {times} then raise exception 'no' using errcode = {code}; end if;
     return new;
 end $$;
 create trigger refuse before insert on message for each row execute function refuse();
@@ -52,7 +52,7 @@ def store(mail_database: str, tmp_path: Path) -> Iterator[SqlStore]:
 
 def refusing(url: str, code: str, times: int) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(sql.SQL(RAISING.format(code=code, times=times)))
+        connection.execute(sql.SQL(RAISING).format(code=code, times=times))
 
 
 @pytest.mark.parametrize("code", ["40001", "40P01", "08006", "57P01", "25P03"])

@@ -241,6 +241,20 @@ def test_a_database_that_does_not_keep_what_it_commits_is_refused_at_the_start(t
     store.close()
 
 
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
+def test_a_database_has_either_name_and_what_its_address_says_comes_before_what_we_would(
+    mail_database: str, scheme: str
+) -> None:
+    said = "application_name=mine&options=-c%20lock_timeout%3D7000"
+    engine = open_engine(f"{scheme}:{mail_database.partition(':')[2]}&{said}")
+    names = ("application_name", "lock_timeout", "statement_timeout")
+    with engine.connect() as connection:
+        found = [connection.exec_driver_sql(f"show {name}").scalar() for name in names]
+    engine.dispose()
+
+    assert found == ["mine", "7s", "30s"]
+
+
 def test_bodies_in_postgresql_are_kept_as_they_are(mail_database: str) -> None:
     engine = open_engine(mail_database)
     query = "select attstorage from pg_attribute where attrelid = 'blob'::regclass and attname = 'data'"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from msgstore.model.errors import DiskFull, MsgstoreError, StoreUnavailable
 from msgstore.model.result import Filed
@@ -132,7 +133,7 @@ def test_a_server_without_room_is_told_and_takes_mail_again_when_there_is_some(
     with server_directory() as place, small_disk(place / "small", megabytes=24) as small:
         subprocess.run(["chown", "-R", f"{server_user()}:", str(place)], check=True)
         with psycopg.connect(server.dsn(), autocommit=True) as connection:
-            connection.execute(f"create tablespace small location '{small}'")
+            connection.execute(sql.SQL("create tablespace small location {}").format(str(small)))
             connection.execute("create database full_one tablespace small")
         url = server.dsn("full_one")
         store = sql_store(url, tmp_path)
