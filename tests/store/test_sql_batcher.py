@@ -1,5 +1,6 @@
 """What becomes of parcels whose batch fails."""
 
+import threading
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
@@ -9,18 +10,18 @@ from msgstore.model.errors import DiskFull, MailboxLocked, MsgstoreError, StoreU
 from msgstore.model.folder import INBOX
 from msgstore.model.message import Uid
 from msgstore.model.store import Uncertain
-from msgstore.store.sql.batcher import REPEAT_SECONDS, REPEATS, Batcher
+from msgstore.store.sql.batcher import OCTETS_LIMIT, PARCELS_LIMIT, REPEAT_SECONDS, REPEATS, Batcher
 from msgstore.store.sql.dialect import Refused
 from msgstore.store.sql.parcels import Parcel, Slot
 from tests.store.sql_ledger import ALICE
 
 
-def parcel(number: int) -> Parcel:
+def parcel(number: int, data: bytes = b"") -> Parcel:
     return Parcel(
         mailbox=ALICE,
         folder=INBOX,
         blob_id=UUID(int=number),
-        data=b"",
+        data=data,
         ref=None,
         octets=number,
         stored_octets=0,
@@ -39,8 +40,13 @@ class Ledger:
         self.refuses = refuses
         self.pauses: list[float] = []
         self.repeats: list[bool] = []
+        self.batches: list[int] = []
+        self.may_begin = threading.Event()
+        self.may_begin.set()
 
     def commit(self, parcels: Sequence[Parcel]) -> Sequence[Slot | MsgstoreError]:
+        self.may_begin.wait()
+        self.batches.append(len(parcels))
         self.repeats.append(all(one.is_repeat for one in parcels))
         if self.errors:
             raise self.errors.pop(0)
@@ -105,3 +111,24 @@ def test_a_mistake_of_the_program_reaches_its_caller_and_leaves_every_parcel_an_
         ledger.run(*parcels)
 
     assert [type(one.outcome) for one in parcels] == [Uncertain, Uncertain]
+
+
+@pytest.mark.parametrize(
+    ("octets", "each", "most"), [(OCTETS_LIMIT // 2 + 1, 1, 1), (OCTETS_LIMIT + 1, 1, 1), (1, PARCELS_LIMIT // 2, 2)]
+)
+def test_a_batch_takes_what_has_gathered_up_to_a_limit(octets: int, each: int, most: int) -> None:
+    ledger = Ledger()
+    batcher = Batcher(ledger.commit)
+    ledger.may_begin.clear()
+    groups = [[parcel(number, b"x" * octets) for number in range(each)] for _ in range(8)]
+    threads = [threading.Thread(target=batcher.run, args=(group,)) for group in groups]
+    for thread in threads:
+        thread.start()
+
+    ledger.may_begin.set()
+
+    for thread in threads:
+        thread.join()
+    assert all(isinstance(one.outcome, Slot) for group in groups for one in group)
+    assert sum(ledger.batches) == 8 * each
+    assert max(ledger.batches) <= most * each

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from msgstore.model.errors import DiskFull, MsgstoreError, StoreUnavailable
+from msgstore.model.errors import ConfigError, DiskFull, MsgstoreError, StoreUnavailable
 from msgstore.model.result import Filed
 from msgstore.store.sql.dialect import CONNECT_SECONDS
 from tests.postgres_room import Postgres, own_cluster, replicated, server_directory, server_user
@@ -103,6 +103,25 @@ def test_connections_that_a_restart_has_cut_cost_nobody_an_error(
     assert filed(deliver(store, b"more")) == uid + 1
     check_sums(url, is_gapless=True)
     store.close()
+
+
+def test_a_store_that_uses_all_the_connections_it_may_have_is_told_in_time(mail_database: str, tmp_path: Path) -> None:
+    store = sql_store(mail_database, tmp_path)
+    with contextlib.ExitStack() as held:
+        for _ in range(32):
+            held.enter_context(store.database.engine.connect())
+
+        answer = deliver(store, b"lost")
+
+    assert isinstance(answer, StoreUnavailable)
+    assert filed(deliver(store, b"text")) == 1
+    store.close()
+
+
+@pytest.mark.parametrize("url", ["", "nonsense", "nonsense://there", "mysql://there/mail"])
+def test_an_address_that_names_no_database_of_ours_is_a_fault_of_the_configuration(url: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"store\.dsn"):
+        sql_store(url, tmp_path)
 
 
 def test_a_server_out_of_connections_is_told_and_used_again_when_there_are_some(
