@@ -25,7 +25,7 @@ from msgstore.store.memory import MemoryStore
 if TYPE_CHECKING:
     from msgstore.store.sql.bodies import LargeBodies
 
-__all__ = ["CLOCK", "SystemClock", "build_keys", "build_store", "host_name"]
+__all__ = ["CLOCK", "SystemClock", "build_keys", "build_store", "host_name", "require_database"]
 
 _LAYOUT_SECONDS: Final = 1.0
 
@@ -74,9 +74,8 @@ def _build_sql(settings: Settings) -> MessageStore:
             (f"store.backend: {settings.store.backend} needs a package that is not installed: {error.name}",)
         ) from error
     chosen = settings.store
-    path = chosen.dsn or f"{settings.data_dir}/mail.sqlite"
     return SqlStore(
-        chosen.dsn if chosen.backend == "postgresql" else f"sqlite:///{path}",
+        _url(settings),
         data_dir=settings.data_dir,
         bodies=bodies,
         clock=CLOCK,
@@ -104,6 +103,36 @@ def _build_bodies(settings: Settings) -> "LargeBodies":
     except ValueError as error:
         raise ConfigError((f"store.bodies: {error}, found {chosen.bodies!r}",)) from error
     return S3Bodies(place, clock=CLOCK)
+
+
+def _url(settings: Settings) -> str:
+    if settings.store.backend == "postgresql":
+        return settings.store.dsn
+    return f"sqlite:///{settings.store.dsn or f'{settings.data_dir}/mail.sqlite'}"
+
+
+def require_database(settings: Settings) -> None:
+    """Look at the database before a daemon starts: where it is of no use, starting again does not help.
+
+    Nothing of it stays open, so it may be called before a fork.
+
+    Raises:
+        ConfigError: it is none that this program can keep mail in, or its tables are of a newer version.
+        StoreError: it cannot be asked now, and may be there when the first mail comes.
+    """
+    if settings.store.backend not in ("sqlite", "postgresql"):
+        return
+    try:
+        from msgstore.store.sql.database import Database  # noqa: PLC0415 - as above
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            (f"store.backend: {settings.store.backend} needs a package that is not installed: {error.name}",)
+        ) from error
+    database = Database(_url(settings))
+    try:
+        database.require_known()
+    finally:
+        database.close()
 
 
 def build_keys(settings: Settings, directory: Directory) -> UserKeys:

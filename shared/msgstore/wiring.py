@@ -29,9 +29,9 @@ from msgstore.delivery.sending import Sender
 from msgstore.delivery.sieving import SIEVE_EVENTS, SieveFilter
 from msgstore.delivery.traces import TRACES_NAME, Traces
 from msgstore.delivery.warner import QuotaWarner
-from msgstore.model.errors import ConfigError, DirectoryUnavailable
+from msgstore.model.errors import ConfigError, DirectoryUnavailable, StoreError
 from msgstore.model.interfaces import AuthProvider, DeliveryAgent, MessageStore, Outbound
-from msgstore.opening import CLOCK, SystemClock, build_keys, build_store, host_name
+from msgstore.opening import CLOCK, SystemClock, build_keys, build_store, host_name, require_database
 from msgstore.sieve import Engine
 from msgstore.store.requests import RequestLog
 from msgstore.telemetry.counters import AccessEvents, DeliveryEvents, SieveEvents
@@ -125,8 +125,10 @@ def _snapshot(metrics: Metrics, directory: Directory) -> bytes:
 def require_data_dir(settings: Settings) -> None:
     """Look at the data directory before a daemon starts: where it cannot be used, starting again does not help.
 
+    The same with the database, where there is one; one that cannot be asked now may be there later.
+
     Raises:
-        ConfigError: it is missing, no directory, or this process may not work in it.
+        ConfigError: it is missing, no directory, or this process may not work in it; the database is of no use.
     """
     if settings.store.backend == "memory":
         return
@@ -145,6 +147,10 @@ def require_data_dir(settings: Settings) -> None:
             faults += _faults_of_owner(place)
     if faults:
         raise ConfigError(tuple(faults))
+    try:
+        require_database(settings)
+    except StoreError as error:
+        log.warning("store.not_asked", why=str(error))
 
 
 def _faults_of_owner(place: str) -> list[str]:

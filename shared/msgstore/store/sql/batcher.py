@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from msgstore.model.errors import MsgstoreError
+from msgstore.model.errors import MsgstoreError, StoreUnavailable
 from msgstore.model.store import Uncertain
 from msgstore.store.sql.dialect import Refused
 from msgstore.store.sql.parcels import Parcel, Slot
@@ -115,12 +115,20 @@ class Batcher:
 
     def _settle(self, batch: Sequence[Parcel]) -> None:
         """Commit, again and again while it is not known whether that was done."""
+        unsure: Uncertain | None = None
         for tried in range(REPEATS + 1):
             try:
                 answers = self._commit(batch)
-            except Uncertain:
-                if tried == REPEATS:
+            except Refused:
+                raise
+            except StoreUnavailable as error:
+                if isinstance(error, Uncertain):
+                    unsure = error
+                if unsure is None:
                     raise
+                # A database that is away says nothing about what it did before.
+                if tried == REPEATS:
+                    raise unsure from error
                 for parcel in batch:
                     parcel.is_repeat = True
                 self._pause(REPEAT_SECONDS * 2**tried)

@@ -11,13 +11,22 @@ from sqlalchemy import exc
 
 from msgstore.model.errors import ConfigError, StoreUnavailable
 from msgstore.model.store import Uncertain
-from msgstore.store.sql.dialect import Trouble, is_sqlite, open_engine, store_error_of, trouble_of
+from msgstore.store.sql.dialect import (
+    Refused,
+    Trouble,
+    forget_warnings,
+    is_sqlite,
+    open_engine,
+    store_error_of,
+    trouble_of,
+    was_warned,
+)
 from msgstore.store.sql.locks import Gate
 
 __all__ = ["SCHEMA_VERSION", "Database"]
 
 SCHEMA_VERSION: Final = "0001"
-"""The newest step of ``migrations``."""
+"""The newest step of ``migrations``.  Versions are four digits, so that the later one is the greater."""
 
 _TRIES: Final = 6
 _PAUSE_SECONDS: Final = 0.01
@@ -34,7 +43,8 @@ class Database:
     def __init__(self, url: str, *, gate: Gate | None = None) -> None:
         self.engine: Final = open_engine(url)
         self.is_sqlite: Final = is_sqlite(self.engine)
-        self._gate = gate
+        # PostgreSQL orders its writers itself, and one that waits there must not keep the machine's others waiting.
+        self._gate = gate if self.is_sqlite else None
         self._is_ready = False
 
     def read(self, work: Callable[[sa.Connection], _T]) -> _T:
@@ -64,14 +74,14 @@ class Database:
                 return once()
             except exc.SQLAlchemyError as error:
                 trouble = trouble_of(error)
-                if trouble is Trouble.LOST:
-                    # The others lead to the same server, which is gone or takes no changes any more.
-                    self.engine.dispose()
                 again = trouble is Trouble.REPEAT or (trouble is Trouble.LOST and not was_lost)
                 if not again or tried == _TRIES:
                     raise store_error_of(error) from error
                 was_lost = was_lost or trouble is Trouble.LOST
                 time.sleep(_PAUSE_SECONDS * tried * random.random())  # noqa: S311 - only to part two that collide
+            except (OverflowError, UnicodeError) as error:
+                # The driver's own, about a value that it has no form for.
+                raise Refused(f"the database has no place for a value: {error}") from error
         raise AssertionError("the last try returns or raises")
 
     def close(self) -> None:
@@ -96,13 +106,16 @@ class Database:
             return result
 
     def _commit(self, connection: sa.Connection) -> None:
+        forget_warnings(connection)
         try:
             connection.commit()
         except exc.SQLAlchemyError as error:
             if trouble_of(error) is Trouble.LOST:
-                self.engine.dispose()
                 raise Uncertain(f"whether it was committed is not known: {store_error_of(error)}") from error
             raise
+        if was_warned(connection):
+            # Somebody ended the wait for the standby: it is committed here, and lost if this server is.
+            raise Uncertain("it is committed, and not yet on a standby")
 
     @contextmanager
     def _connected(self, *, writes: bool) -> Generator[sa.Connection]:
@@ -114,11 +127,27 @@ class Database:
         with self.engine.connect() as connection:
             yield connection.execution_options(**options)
 
+    def require_known(self) -> None:
+        """Ask, once and before a daemon starts, whether the tables are ones that this program knows or can make.
+
+        Raises:
+            ConfigError: they are of a newer version, or the database cannot be one that keeps what it has committed.
+            StoreError: it cannot be asked now.
+        """
+        try:
+            self._check_version(self._version())
+        except exc.NotSupportedError as error:
+            raise ConfigError((f"store.dsn: {store_error_of(error)}",)) from error
+        except exc.SQLAlchemyError as error:
+            raise store_error_of(error) from error
+
     def _make_ready(self) -> None:
         if self._is_ready:
             return
         try:
-            if self._version() != SCHEMA_VERSION:
+            version = self._version()
+            self._check_version(version)
+            if version != SCHEMA_VERSION:
                 # Alembic is loaded where it has something to do.
                 from msgstore.store.sql.upgrading import upgrade  # noqa: PLC0415
 
@@ -128,6 +157,11 @@ class Database:
         except ConfigError as error:
             raise StoreUnavailable(str(error)) from error
         self._is_ready = True
+
+    def _check_version(self, version: str | None) -> None:
+        if version is not None and version > SCHEMA_VERSION:
+            fault = f"store: the tables of the database are of version {version}, made by a newer msgstore than this"
+            raise ConfigError((fault,))
 
     def _version(self) -> str | None:
         with self.engine.connect() as connection:

@@ -2,7 +2,7 @@
 
 import sqlite3
 from enum import Enum
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc
@@ -11,10 +11,29 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from msgstore.model.errors import ConfigError, DiskFull, MailboxLocked, StoreCorrupt, StoreError, StoreUnavailable
 
-__all__ = ["Refused", "Trouble", "is_sqlite", "open_engine", "store_error_of", "trouble_of"]
+if TYPE_CHECKING:
+    from psycopg.errors import Diagnostic
+
+__all__ = [
+    "Refused",
+    "Trouble",
+    "forget_warnings",
+    "is_sqlite",
+    "open_engine",
+    "store_error_of",
+    "trouble_of",
+    "was_warned",
+]
 
 BUSY_SECONDS: Final = 10.0
-CONNECT_SECONDS: Final = 5
+"""How long a lock is waited for that somebody else holds."""
+
+CONNECT_SECONDS: Final = 3
+"""With one host; after a failover every connection asks the old primary first, which may be gone without a word."""
+
+SILENCE_SECONDS: Final = 5
+"""How long a server may leave what it is sent unacknowledged before its connection counts as lost."""
+
 STATEMENT_SECONDS: Final = 30
 """A statement that takes longer is stopped by the server, and what asked for it is told to come again."""
 
@@ -46,7 +65,14 @@ class Trouble(Enum):
 
 
 _PG_REPEAT: Final = frozenset(("40001", "40P01"))
-_PG_LOST: Final = frozenset(("57P01", "57P02", "57P03", "57P05", "25006", "53300"))
+_PG_LOST: Final = frozenset(("57P01", "57P02", "57P03", "57P05", "25P03", "25006", "53300"))
+_PG_DAMAGED: Final = frozenset(("XX001", "XX002"))
+_PG_LOCKED: Final = "55P03"
+_PG_FULL: Final = "53100"
+_PG_WARNING: Final = "01000"
+"""Codes of errors. postgresql.org/docs/current/errcodes-appendix.html."""
+
+_WARNED: Final = "msgstore_warned"
 
 
 def is_sqlite(engine: sa.Engine) -> bool:
@@ -64,7 +90,7 @@ def open_engine(url: str, *, connections: int = _POOL) -> sa.Engine:
         parsed = sa.make_url(url)
         if parsed.get_backend_name() == "sqlite":
             return _sqlite(parsed, connections)
-        if parsed.get_backend_name() == "postgresql":
+        if parsed.get_backend_name() in ("postgresql", "postgres"):
             return _postgresql(parsed, connections)
     except (exc.ArgumentError, exc.NoSuchModuleError, ModuleNotFoundError) as error:
         raise ConfigError((f"store.dsn: {error}",)) from error
@@ -77,7 +103,7 @@ def _sqlite(url: sa.URL, connections: int) -> sa.Engine:
         poolclass=sa.QueuePool,
         pool_size=connections,
         max_overflow=-1,
-        connect_args={"check_same_thread": False, "timeout": BUSY_SECONDS},
+        connect_args={"check_same_thread": False, **_unless_said(url, timeout=BUSY_SECONDS)},
     )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -104,8 +130,12 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 
 def _postgresql(url: sa.URL, connections: int) -> sa.Engine:
-    options = f"-c statement_timeout={STATEMENT_SECONDS * 1000} -c idle_in_transaction_session_timeout=60000"
-    return sa.create_engine(
+    options = (
+        f"-c statement_timeout={STATEMENT_SECONDS * 1000} -c lock_timeout={int(BUSY_SECONDS * 1000)} "
+        "-c idle_in_transaction_session_timeout=60000"
+    )
+    said = url.query.get("options", "")
+    engine = sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
         pool_size=connections,
         max_overflow=connections,
@@ -113,28 +143,71 @@ def _postgresql(url: sa.URL, connections: int) -> sa.Engine:
         pool_pre_ping=False,
         pool_use_lifo=True,
         connect_args={
-            "connect_timeout": CONNECT_SECONDS,
-            "options": options,
-            "application_name": "msgstore",
-            # After a failover the old primary may be gone without a word.
-            "keepalives_idle": 5,
-            "keepalives_interval": 2,
-            "keepalives_count": 3,
-            "tcp_user_timeout": 10_000,
+            # What the operator says comes last and counts.
+            "options": f"{options} {said if isinstance(said, str) else ' '.join(said)}".rstrip(),
+            **_unless_said(
+                url,
+                connect_timeout=CONNECT_SECONDS,
+                application_name="msgstore",
+                keepalives_idle=SILENCE_SECONDS - 2,
+                keepalives_interval=1,
+                keepalives_count=3,
+                tcp_user_timeout=SILENCE_SECONDS * 1000,
+            ),
         },
     )
+    event.listen(engine, "connect", _note_warnings)
+    event.listen(engine, "handle_error", _note_lost)
+    return engine
+
+
+def _unless_said(url: sa.URL, **values: object) -> dict[str, object]:
+    """Give those of our values that the address says nothing about; arguments would win over it."""
+    return {name: value for name, value in values.items() if name not in url.query}
+
+
+def _note_lost(context: sa.ExceptionContext) -> None:
+    # The other connections lead to the same server, which is gone or takes no changes any more: each is made anew when
+    # it is wanted next.
+    if isinstance(context.sqlalchemy_exception, exc.DBAPIError) and _is_lost(context.sqlalchemy_exception):
+        context.is_disconnect = True
+
+
+def _note_warnings(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+    driver: Any = connection
+    info = record.info
+
+    def note(diagnostic: "Diagnostic") -> None:
+        if diagnostic.sqlstate == _PG_WARNING:
+            info[_WARNED] = True
+
+    driver.add_notice_handler(note)
+
+
+def forget_warnings(connection: sa.Connection) -> None:
+    """Forget what the database warned of on this connection."""
+    connection.info.pop(_WARNED, None)
+
+
+def was_warned(connection: sa.Connection) -> bool:
+    """Whether the database warned since then; a commit's only warning is that it did not wait for a standby."""
+    return _WARNED in connection.info
 
 
 def trouble_of(error: exc.SQLAlchemyError) -> Trouble:
     """Say what an error means for the transaction it happened in."""
     if not isinstance(error, exc.DBAPIError):
         return Trouble.OTHER
-    code = _sqlstate(error)
-    if code in _PG_REPEAT:
+    if isinstance(error.orig, sqlite3.Error):
+        return Trouble.OTHER
+    if _sqlstate(error) in _PG_REPEAT:
         return Trouble.REPEAT
-    if error.connection_invalidated or code in _PG_LOST or (code is None and isinstance(error, exc.OperationalError)):
-        return Trouble.OTHER if isinstance(error.orig, sqlite3.Error) else Trouble.LOST
-    return Trouble.OTHER
+    return Trouble.LOST if error.connection_invalidated or _is_lost(error) else Trouble.OTHER
+
+
+def _is_lost(error: exc.DBAPIError) -> bool:
+    code = _sqlstate(error)
+    return code in _PG_LOST or code.startswith("08") if code else isinstance(error, exc.OperationalError)
 
 
 def store_error_of(error: exc.SQLAlchemyError) -> StoreError:
@@ -147,8 +220,16 @@ def store_error_of(error: exc.SQLAlchemyError) -> StoreError:
         return Refused(f"the database refuses: {text}")
     if isinstance(cause, sqlite3.Error):
         return _sqlite_error(getattr(cause, "sqlite_errorname", "") or "", text)
-    if isinstance(error, exc.DBAPIError) and _sqlstate(error) == "53100":
+    return _postgresql_error(_sqlstate(error) if isinstance(error, exc.DBAPIError) else None, text)
+
+
+def _postgresql_error(code: str | None, text: str) -> StoreError:
+    if code == _PG_FULL:
         return DiskFull(f"the database has no room: {text}")
+    if code == _PG_LOCKED:
+        return MailboxLocked(f"the database is busy: {text}")
+    if code in _PG_DAMAGED:
+        return StoreCorrupt(f"the database is damaged: {text}")
     return StoreUnavailable(f"the database answers: {text}")
 
 

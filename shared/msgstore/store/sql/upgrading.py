@@ -1,6 +1,7 @@
 """Bringing a database to the tables this program needs, and refusing one that is ahead of it."""
 
 import importlib.resources
+import threading
 from typing import Final
 
 import sqlalchemy as sa
@@ -16,6 +17,9 @@ __all__ = ["alembic_config", "upgrade"]
 _LOCK: Final = 0x6D736773
 """Of the advisory lock that lets one node at a time change the tables."""
 
+_TURN: Final = threading.Lock()
+"""Alembic keeps the run it is in where all threads see it."""
+
 
 def upgrade(connection: sa.Connection) -> None:
     """Make the tables, or add what they lack; all of it or nothing, in the transaction of the caller.
@@ -29,7 +33,8 @@ def upgrade(connection: sa.Connection) -> None:
     config = alembic_config()
     config.attributes["connection"] = connection
     try:
-        command.upgrade(config, "head")
+        with _TURN:
+            command.upgrade(config, "head")
     except CommandError as error:
         raise ConfigError((f"store: the tables of the database are not known to this program: {error}",)) from error
 
