@@ -123,7 +123,10 @@ def main() -> None:
             }
             compare(servers, arguments.rounds)
         if arguments.only != "deliveries":
-            lists(_stores(disk, postgres))
+            stores = _stores(disk, postgres)
+            for store in stores.values():
+                stack.callback(store.close)
+            lists(stores)
 
 
 def _stores(disk: Path, postgres: Postgres) -> dict[str, MessageStore]:

@@ -36,7 +36,9 @@ def _make_mailboxes() -> None:
         _big("tree_changes", 0),
         sa.Column("quota_mark", sa.Integer(), nullable=False, server_default=sa.text("0")),
         _text("active_script", null=True),
+        _big("script_stamp", 0),
     )
+    op.create_index("mailbox_by_script_stamp", "mailbox", ["script_stamp"])
     op.create_table("subscription", _id("mailbox_id", key=True), _text("name", key=True), **_NO_ROWID)
 
 
