@@ -1,5 +1,6 @@
 """What a database needs from time to time: counts compared, tombstones forgotten, bodies taken away."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from msgstore.store.sql import schema
 from msgstore.store.sql.store import SqlStore
 from tests.clocks import HandClock
 from tests.contract.shelf import ALICE, BOB, add, put, to, uids
-from tests.sql_room import sql_store
+from tests.sql_room import sql_store, sqlite_store
 
 DAY = 86_400.0
 LARGE = b"Subject: x\r\n\r\n" + b"y" * 200_000
@@ -155,6 +156,21 @@ def test_nothing_is_swept_for_a_database_without_mailboxes(room: Room) -> None:
 
     assert room.store.sweep() == 0
     assert room.files() == 1
+
+
+def test_nobody_else_can_read_what_lies_in_files(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        store = sqlite_store(tmp_path)
+        store.create_mailbox(ALICE)
+        put(store, to(ALICE), text=LARGE)
+        modes = {path.name: path.stat().st_mode & 0o077 for path in tmp_path.rglob("*") if path.is_file()}
+        store.close()
+    finally:
+        os.umask(before)
+
+    assert "mail.sqlite-wal" in modes
+    assert set(modes.values()) == {0}
 
 
 def test_a_folder_that_is_called_inbox_in_small_letters_is_another_one(room: Room) -> None:

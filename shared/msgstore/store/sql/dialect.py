@@ -1,5 +1,7 @@
 """What differs between SQLite and PostgreSQL: how a database is opened, and what its errors mean."""
 
+import contextlib
+import os
 import sqlite3
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
@@ -105,9 +107,20 @@ def _sqlite(url: sa.URL, connections: int) -> sa.Engine:
         max_overflow=-1,
         connect_args={"check_same_thread": False, **_unless_said(url, timeout=BUSY_SECONDS)},
     )
+    event.listen(engine, "do_connect", _make_private)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _make_private(dialect: sa.Dialect, record: ConnectionPoolEntry, arguments: list[Any], more: dict[str, Any]) -> None:
+    """Make the file before SQLite does, which would let everybody read it; its other files take over the mode."""
+    del dialect, record, more
+    path = str(arguments[0])
+    if path and path != ":memory:":
+        # What stands in the way SQLite says better.
+        with contextlib.suppress(OSError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def _prepare_sqlite(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
