@@ -57,6 +57,7 @@ bench: $(STAMP)  ## Measure speed against other servers
 	@$(BIN)/python -m tests.speed.bench $(BENCHARGS)
 	@$(BIN)/python -m tests.speed.reading
 	@$(BIN)/python -m tests.speed.sealing
+	@$(BIN)/python -m tests.speed.databases
 
 fuzz: $(STAMP)  ## Let atheris look for scripts and messages that break the Sieve engine, for FUZZSECONDS
 	@$(BIN)/python -c 'import atheris' 2> /dev/null || { echo "atheris is missing: $(BIN)/pip install -e '.[fuzz]'"; exit 1; }
