@@ -1,6 +1,5 @@
 """How the memory backend tells of changes: after every step under its lock the watched places are compared."""
 
-import os
 import threading
 from collections.abc import Callable
 from typing import Final
@@ -8,6 +7,7 @@ from typing import Final
 from msgstore.model.address import MailboxId
 from msgstore.model.folder import FolderName
 from msgstore.model.mailbox import ChangedPlace
+from msgstore.store.telling import Telling
 
 __all__ = ["MemoryChanges"]
 
@@ -21,48 +21,36 @@ class MemoryChanges:
         self._state_of = state_of
         self._lock = lock
         self._on_close = on_close
-        self._fd: Final = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._known: dict[ChangedPlace, object] = {}
-        self._changed: dict[ChangedPlace, None] = {}
+        self._telling: Final = Telling()
 
     def fileno(self) -> int:
         """Readable when something changed."""
-        return self._fd
+        return self._telling.fd
 
     def watch(self, mailbox: MailboxId, folder: FolderName | None) -> bool:
         """Tell of a place from now on."""
         place = (mailbox, folder)
         with self._lock:
-            self._known.setdefault(place, self._state_of(place))
+            self._telling.watch(place, self._state_of(place))
         return True
 
     def unwatch(self, mailbox: MailboxId, folder: FolderName | None) -> None:
         """Tell no more of a place."""
         with self._lock:
-            self._known.pop((mailbox, folder), None)
-            self._changed.pop((mailbox, folder), None)
+            self._telling.unwatch((mailbox, folder))
 
     def read(self) -> tuple[ChangedPlace, ...]:
         """Give the places that changed."""
         with self._lock:
-            found = tuple(self._changed)
-            if found:
-                self._changed.clear()
-                os.eventfd_read(self._fd)
-            return found
+            return self._telling.read()
 
     def compare(self) -> None:
         """Note what changed; called under the lock."""
-        for place, known in self._known.items():
-            now = self._state_of(place)
-            if now != known:
-                self._known[place] = now
-                if not self._changed:
-                    os.eventfd_write(self._fd, 1)
-                self._changed[place] = None
+        for place in self._telling.places():
+            self._telling.note(place, self._state_of(place))
 
     def close(self) -> None:
         """Give the descriptor back."""
         with self._lock:
             self._on_close(self)
-            os.close(self._fd)
+            self._telling.close()

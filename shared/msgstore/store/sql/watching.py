@@ -1,6 +1,5 @@
 """Telling of changes: those of this process at once, those of other processes and machines by asking every second."""
 
-import os
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -16,6 +15,7 @@ from msgstore.model.mailbox import ChangedPlace
 from msgstore.store.sql import schema
 from msgstore.store.sql.database import Database
 from msgstore.store.sql.schema import id_of_mailbox
+from msgstore.store.telling import Telling
 
 __all__ = ["SqlChanges"]
 
@@ -40,72 +40,58 @@ class SqlChanges:
     def __init__(self, database: Database, *, on_close: Callable[["SqlChanges"], None]) -> None:
         self._database = database
         self._on_close = on_close
-        self._fd: Final = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._telling: Final = Telling()
         self._lock = threading.Lock()
-        self._known: dict[ChangedPlace, object] = {}
-        self._changed: dict[ChangedPlace, None] = {}
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._ask, name="sql-changes", daemon=True)
         self._thread.start()
 
     def fileno(self) -> int:
         """Readable when something changed."""
-        return self._fd
+        return self._telling.fd
 
     def watch(self, mailbox: MailboxId, folder: FolderName | None) -> bool:
         """Tell of a place from now on."""
         place = (mailbox, folder)
         state = self._states([place])[place]
         with self._lock:
-            self._known.setdefault(place, state)
+            self._telling.watch(place, state)
         return True
 
     def unwatch(self, mailbox: MailboxId, folder: FolderName | None) -> None:
         """Tell no more of a place."""
         with self._lock:
-            self._known.pop((mailbox, folder), None)
-            self._changed.pop((mailbox, folder), None)
+            self._telling.unwatch((mailbox, folder))
 
     def read(self) -> tuple[ChangedPlace, ...]:
         """Give the places that changed."""
         with self._lock:
-            found = tuple(self._changed)
-            if found:
-                self._changed.clear()
-                os.eventfd_read(self._fd)
-            return found
+            return self._telling.read()
 
     def compare(self, places: Iterable[ChangedPlace]) -> None:
         """Look whether these are watched and changed; where the database cannot be asked the next look tells."""
         with self._lock:
-            watched = [place for place in places if place in self._known]
+            watched = [place for place in places if self._telling.watches(place)]
         if not watched:
             return
         with suppress(StoreError):
-            self._note(self._states(watched))
+            states = self._states(watched)
+            with self._lock:
+                for place, state in states.items():
+                    self._telling.note(place, state)
 
     def close(self) -> None:
         """Give the descriptor back."""
         self._closed.set()
         self._thread.join()
         self._on_close(self)
-        os.close(self._fd)
+        self._telling.close()
 
     def _ask(self) -> None:
         while not self._closed.wait(ASK_SECONDS):
             with self._lock:
-                places = list(self._known)
+                places = self._telling.places()
             self.compare(places)
-
-    def _note(self, states: dict[ChangedPlace, object]) -> None:
-        with self._lock:
-            for place, state in states.items():
-                if place not in self._known or self._known[place] == state:
-                    continue
-                self._known[place] = state
-                if not self._changed:
-                    os.eventfd_write(self._fd, 1)
-                self._changed[place] = None
 
     def _states(self, places: list[ChangedPlace]) -> dict[ChangedPlace, object]:
         """Give something for each place that is another after a change."""
