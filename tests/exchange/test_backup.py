@@ -261,6 +261,19 @@ def test_old_runs_go_with_the_bodies_that_only_they_name(tmp_path: Path) -> None
     assert damages(place) == []
 
 
+def test_a_run_of_others_takes_the_place_of_none(tmp_path: Path) -> None:
+    store, place = memory(), tmp_path / "backup"
+    furnish(store)
+    save(store, place)
+
+    with opened(place) as one:
+        BackingUp(store, one, now=NOW + 1, progress=Silent()).finish(everybody=False)
+        swept = keep_runs(one, 1, told=print)
+        runs = one.runs()
+
+    assert (swept, len(runs)) == (0, 2)
+
+
 def test_nothing_is_taken_away_while_a_run_that_stays_cannot_be_read(tmp_path: Path) -> None:
     store, place = memory(), tmp_path / "backup"
     furnish(store)

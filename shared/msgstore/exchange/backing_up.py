@@ -23,7 +23,7 @@ from msgstore.exchange.values import Progress
 from msgstore.exchange.verifying_backup import read_manifest
 from msgstore.model.address import MailboxId
 from msgstore.model.errors import FolderNotFound, MessageExpunged, StoreError
-from msgstore.model.folder import FolderInfo, FolderName, FolderStatus
+from msgstore.model.folder import FolderInfo, FolderName
 from msgstore.model.interfaces import Folder, MessageStore
 from msgstore.model.message import MessageInfo, Uid
 
@@ -128,7 +128,7 @@ class BackingUp:
 
     def _listed(self, folder: Folder, info: FolderInfo) -> tuple[FolderEntry, Sequence[MessageInfo]]:
         """List a folder whole, at one moment where it holds still for that long."""
-        status: FolderStatus = folder.stat()
+        before = status = folder.stat()
         infos: Sequence[MessageInfo] = ()
         for _ in range(_TRIES):
             before, infos = status, folder.list()
@@ -246,7 +246,8 @@ def keep_runs(place: BackupPlace, keep: int, *, told: Callable[[str], None]) -> 
     for run in reversed(place.runs()):
         summary = place.summary(run)
         mailboxes = summary.manifests.keys()
-        if of_all >= keep or all(counts.get(one, 0) >= keep for one in mailboxes):
+        is_followed = bool(mailboxes) and all(counts.get(one, 0) >= keep for one in mailboxes)
+        if of_all >= keep or is_followed:
             gone.append(run)
             continue
         kept.append(summary)
