@@ -21,6 +21,7 @@ EX_ABORTED: Final = 130
 
 
 VERBS: Final = {
+    "backup": "backups",
     "config": "settings",
     "demo": "demo",
     "doctor": "doctor",
@@ -31,12 +32,14 @@ VERBS: Final = {
     "key": "keymail",
     "message": "mail",
     "quota": "quotas",
+    "restore": "backups",
     "retention": "retention",
     "send-test": "mail",
     "setup": "settings",
     "sieve": "scripts",
     "store": "conversion",
     "user": "users",
+    "verify": "backups",
 }
 """Each verb or noun, and the module of this package that has it among its ``commands``."""
 

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -64,6 +65,7 @@ __all__ = [
     "confirm",
     "exit_code",
     "hand_over",
+    "opened_as_it_is",
     "pass_console",
     "read_password",
     "read_secret",
@@ -285,6 +287,20 @@ def _service_owner() -> tuple[int, int] | None:
     except KeyError:
         return None
     return entry.pw_uid, entry.pw_gid
+
+
+@contextmanager
+def opened_as_it_is(console: Console) -> Generator[MessageStore]:
+    """Open the store as :meth:`Console.store` does, for mail that keeps its octets whatever line ends others get."""
+    from msgstore.opening import build_store  # noqa: PLC0415 (what keeps mail is loaded for verbs that look at mail)
+
+    settings = replace(console.settings, store=replace(console.settings.store, line_endings="crlf"))
+    with acting_for_owner_of(Path(settings.data_dir)):
+        store = build_store(settings, console.directory)
+        try:
+            yield store
+        finally:
+            store.close()
 
 
 @contextmanager

@@ -1,15 +1,12 @@
 """``msgstore store convert``: the mail of this configuration into the store of another one."""
 
 import os
-from collections.abc import Generator
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import rich_click as click
 
-from msgstore.admin.console import Console, Row, acting_for_owner_of, pass_console
+from msgstore.admin.console import Console, Row, opened_as_it_is, pass_console
 from msgstore.admin.keycarry import carry_keys
 from msgstore.admin.progress import Bar
 from msgstore.admin.stores import ADDRESSES, ALL, EX_FOUND, chosen_users, store
@@ -64,7 +61,7 @@ def convert(
     found: list[Row] = []
     removed_left = 0
     users = chosen_users(console, addresses, everybody=everybody)
-    with console.store() as source, _opened(other) as target, Bar(console) as bar:
+    with console.store() as source, opened_as_it_is(other) as target, Bar(console) as bar:
         for user in users:
             mailbox = user.mailbox
             if everybody and not source.mailbox_exists(mailbox):
@@ -136,21 +133,6 @@ def _show(console: Console, rows: list[Row], found: list[Row], *, removed_left: 
     if dry_run:
         console.note("this was a dry run: nothing was changed")
     return EX_FOUND if found else 0
-
-
-@contextmanager
-def _opened(other: Console) -> Generator[MessageStore]:
-    """Open the other store for the time of the block; root acts as the owner of its data directory."""
-    from msgstore.opening import build_store  # noqa: PLC0415 (what keeps mail is loaded for verbs that look at mail)
-
-    # Octets stay what they are here, whatever line ends the other store gives to what is delivered.
-    settings = replace(other.settings, store=replace(other.settings.store, line_endings="crlf"))
-    with acting_for_owner_of(Path(settings.data_dir)):
-        target = build_store(settings, other.directory)
-        try:
-            yield target
-        finally:
-            target.close()
 
 
 def _refuse_same(console: Console, other: Console) -> None:

@@ -8,6 +8,10 @@
 ``converting`` makes a mailbox of one MessageStore what it is in another: folder by folder with ``copying`` and
 ``verifying``, the rest with ``mirroring``.
 
+``backing_up`` takes mailboxes into a directory that keeps octets once: ``backup_place`` is the directory and its runs,
+``backup_bodies`` the octets, ``manifests`` what a run says of a mailbox.  ``verifying_backup`` reads all of it, and
+``restoring`` puts a mailbox back.
+
 Nothing a source holds is trusted: directories are walked by descriptor, symbolic links are never followed, and what
 cannot be read is reported by name and passed over.  Everything here may be stopped at any moment and run again: it goes
 on where it stopped.  One thread at a time.
