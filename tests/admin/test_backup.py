@@ -7,6 +7,9 @@ import pytest
 from tests.admin.trial import Trial
 from tests.exchange.room import tree_of
 
+# Each starts the command several times, which takes long on a machine that is busy.
+pytestmark = pytest.mark.timeout(60)
+
 ALICE = "alice@example.com"
 
 
