@@ -184,6 +184,15 @@ def test_a_copy_into_the_same_folder_is_another_message(box: MessageStore) -> No
     assert len({info.guid for info in infos(box).values()}) == 2
 
 
+def test_a_copy_that_is_being_made_is_not_copied_itself(box: MessageStore) -> None:
+    add(box)
+
+    copied = box.folder(ALICE, INBOX).copy([Uid(1), Uid(2), Uid(3)], INBOX)
+
+    assert (copied.from_uids, copied.to_uids) == ((1,), (2,))
+    assert uids(box) == [1, 2]
+
+
 def test_moved_messages_are_gone_here_and_there_under_new_uids_with_their_guid(box: MessageStore) -> None:
     put(box, to(ALICE), text=b"new and unread")
     add(box, text=b"second", keywords=frozenset({"k"}))

@@ -85,7 +85,9 @@ class Appending:
             with index.writing(), self._house.directories.lease(self._folder()) as fd:
                 if not linked:
                     origins.clear()
-                    for uid in wanted:
+                    # Where a folder is copied into itself, copies turn up while it goes on: they were not asked for.
+                    first_new = source.ledger.bring_up(index, source.name).uidnext
+                    for uid in (uid for uid in wanted if uid < first_new):
                         self._copy_one(index, source, uid, fd, keeps_names=keeps_names, done=(origins, linked))
                     if linked:
                         self._sync(fd)
