@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Final
 
 from msgstore.exchange.copying import Difference, FolderConverted, FolderCopying
+from msgstore.exchange.finishing import finished_status
 from msgstore.exchange.mirroring import mirror_scripts, mirror_subscriptions
 from msgstore.exchange.values import Progress
 from msgstore.exchange.verifying import FolderVerifying
@@ -148,7 +149,7 @@ class Converting:
         status = source.stat()
         label = f"{self._mailbox}: {info.name}"
         self._progress.begin(label, status.messages)
-        there = self._status_there(info.name)
+        there = finished_status(self._target, self._mailbox, info.name, dry_run=self._dry_run)
         if not self._fits(info, status, there):
             return None
         if not self._dry_run:
@@ -172,18 +173,6 @@ class Converting:
             verifying.run(converted)
             self._verify_folder(info)
         return converted
-
-    def _status_there(self, name: FolderName) -> FolderStatus | None:
-        """Look at a folder there; None where it is not there.  What an earlier run that died left is finished first."""
-        if not self._target.mailbox_exists(self._mailbox):
-            return None
-        handle = self._target.folder(self._mailbox, name)
-        try:
-            if not self._dry_run:
-                handle.restore(())
-            return handle.stat()
-        except FolderNotFound:
-            return None
 
     def _fits(self, info: FolderInfo, status: FolderStatus, there: FolderStatus | None) -> bool:
         """Whether what is there can be made what is here."""

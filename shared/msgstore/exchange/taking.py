@@ -5,11 +5,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgstore.exchange.finishing import finished_status
 from msgstore.exchange.matching import Known, Print, read_message
 from msgstore.exchange.sealing import PLAIN, Coming, Sealing
 from msgstore.exchange.values import Failures, ForeignFolder, ForeignMessage, Progress, Source
 from msgstore.model.address import MailboxId
-from msgstore.model.errors import FolderHasChildren, FolderNotFound, InvalidFolderName, ReservedFolderName
+from msgstore.model.errors import FolderHasChildren, InvalidFolderName, ReservedFolderName
 from msgstore.model.folder import FolderInfo, FolderName, FolderStatus
 from msgstore.model.interfaces import Folder, MessageStore
 from msgstore.model.message import Uid
@@ -130,7 +131,7 @@ class Taking:
 
     def _take(self, folder: ForeignFolder) -> FolderTaken | None:
         self._progress.begin(str(folder.name), folder.expected)
-        status = self._status(folder.name)
+        status = finished_status(self._store, self._mailbox, folder.name, dry_run=self._dry_run)
         is_fresh = status is None or status.uidnext == 1
         keeps_uids = folder.uidvalidity is not None and (
             status is None or is_fresh or status.uidvalidity == folder.uidvalidity
@@ -151,18 +152,6 @@ class Taking:
         if handle is not None and not self._dry_run:
             taken.uidvalidity = handle.stat().uidvalidity
         return taken
-
-    def _status(self, name: FolderName) -> FolderStatus | None:
-        """Look at a folder here; None where it is not there.  What an earlier run that died left is finished first."""
-        if not self._store.mailbox_exists(self._mailbox):
-            return None
-        handle = self._store.folder(self._mailbox, name)
-        try:
-            if not self._dry_run:
-                handle.restore(())
-            return handle.stat()
-        except FolderNotFound:
-            return None
 
     def _make(self, folder: ForeignFolder, status: FolderStatus | None, *, keeps_uids: bool) -> None:
         tree = self._store.folders(self._mailbox)

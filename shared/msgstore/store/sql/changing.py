@@ -25,6 +25,7 @@ __all__ = [
     "expunge",
     "found_rows",
     "in_pieces",
+    "note_outside",
     "remove_rows",
     "seal",
     "set_flags",
@@ -204,11 +205,17 @@ def drop_blobs(connection: sa.Connection, mailbox_id: uuid.UUID, blob_ids: Itera
                 schema.removed.c.mailbox_id == mailbox_id, schema.removed.c.blob_id == schema.blob.c.blob_id
             ),
         )
-        outside = sa.select(
-            schema.blob.c.mailbox_id, schema.blob.c.blob_id, schema.blob.c.ref, sa.literal(int(now), sa.BigInteger)
-        ).where(unnamed, schema.blob.c.ref.is_not(None))
-        connection.execute(sa.insert(schema.blob_gc).from_select(["mailbox_id", "blob_id", "ref", "at"], outside))
+        note_outside(connection, unnamed, now=now)
         connection.execute(sa.delete(schema.blob).where(unnamed))
+
+
+def note_outside(connection: sa.Connection, which: sa.ColumnElement[bool], *, now: float) -> None:
+    """Note for the sweep those of these bodies that lie outside of the database; their rows are about to go."""
+    blob = schema.blob.c
+    outside = sa.select(blob.mailbox_id, blob.blob_id, blob.ref, sa.literal(int(now), sa.BigInteger)).where(
+        which, blob.ref.is_not(None)
+    )
+    connection.execute(sa.insert(schema.blob_gc).from_select(["mailbox_id", "blob_id", "ref", "at"], outside))
 
 
 def seal(

@@ -21,6 +21,7 @@ from msgstore.store.sql import schema
 from msgstore.store.sql.active import ActiveScripts, stamp_of
 from msgstore.store.sql.batcher import Batcher
 from msgstore.store.sql.bodies import LargeBodies
+from msgstore.store.sql.changing import note_outside
 from msgstore.store.sql.database import Database
 from msgstore.store.sql.filing import file_parcels
 from msgstore.store.sql.folder import SqlFolder
@@ -108,7 +109,7 @@ class SqlStore:
             )
             names = connection.scalars(sa.select(schema.folder.c.name).where(schema.folder.c.mailbox_id == mailbox_id))
             known = [schema.folder_name(name) for name in names]
-            self._note_large(connection, mailbox_id)
+            note_outside(connection, schema.blob.c.mailbox_id == mailbox_id, now=self.clock.time())
             for table in _TABLES:
                 if table is not schema.blob_gc:
                     connection.execute(sa.delete(table).where(table.c.mailbox_id == mailbox_id))
@@ -375,13 +376,6 @@ class SqlStore:
         except OSError as error:
             raise store_error_from(error) from error
         return StagedFile(area, name=new_id().hex)
-
-    def _note_large(self, connection: sa.Connection, mailbox_id: UUID) -> None:
-        blob = schema.blob.c
-        outside = sa.select(
-            blob.mailbox_id, blob.blob_id, blob.ref, sa.literal(int(self.clock.time()), sa.BigInteger)
-        ).where(blob.mailbox_id == mailbox_id, blob.ref.is_not(None))
-        connection.execute(sa.insert(schema.blob_gc).from_select(["mailbox_id", "blob_id", "ref", "at"], outside))
 
     def _forget_source(self, source: SqlChanges) -> None:
         with self._guard:
