@@ -4,29 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.admin.imported_room import ALICE, imported, in_another_layout
 from tests.admin.trial import Trial
 from tests.exchange.room import tree_of
 
 # Each starts the command several times, which takes long on a machine that is busy.
 pytestmark = pytest.mark.timeout(60)
 
-ALICE = "alice@example.com"
-
 
 @pytest.fixture
 def trial(tmp_path: Path) -> Trial:
-    made = Trial(tmp_path).from_template()
-    source = tree_of(
-        tmp_path / "source",
-        {
-            "cur/1.host:2,S": b"Subject: one\r\n\r\n",
-            "cur/2.host:2,": b"Subject: two\n\nbare\n",
-            "new/": b"",
-            "dovecot-uidlist": b"3 V77 N9\n4 :1.host\n6 :2.host\n",
-        },
-    )
-    made.run("import", "maildir", str(source), ALICE)
-    return made
+    return imported(tmp_path)
 
 
 @pytest.fixture
@@ -36,12 +24,7 @@ def place(trial: Trial) -> str:
 
 @pytest.fixture
 def other(trial: Trial) -> Trial:
-    """The same domains and users, with mail in another layout and a taste for other line ends."""
-    made = Trial(trial.place)
-    made.config = trial.place / "etc" / "other.toml"
-    options = '\n[store]\nmaildir_subdir = "Maildir"\nbase_path = "boxes"\nline_endings = "lf"\n'
-    made.config.write_text(trial.config.read_text() + options)
-    return made
+    return in_another_layout(trial)
 
 
 def mail(trial: Trial) -> list[tuple[int, str, int]]:

@@ -8,36 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.admin.imported_room import ALICE, OTHER, imported, in_another_layout
 from tests.admin.trial import PATHS, Trial
 from tests.exchange.room import snapshot, tree_of
-
-ALICE = "alice@example.com"
-OTHER = '\n[store]\nmaildir_subdir = "Maildir"\nbase_path = "boxes"\nline_endings = "lf"\n'
 
 
 @pytest.fixture
 def trial(tmp_path: Path) -> Trial:
-    made = Trial(tmp_path).from_template()
-    source = tree_of(
-        tmp_path / "source",
-        {
-            "cur/1.host:2,S": b"Subject: one\r\n\r\n",
-            "cur/2.host:2,": b"Subject: two\n\nbare\n",
-            "new/": b"",
-            "dovecot-uidlist": b"3 V77 N9\n4 :1.host\n6 :2.host\n",
-        },
-    )
-    made.run("import", "maildir", str(source), ALICE)
-    return made
+    return imported(tmp_path)
 
 
 @pytest.fixture
 def other(trial: Trial) -> Trial:
-    """The same domains and users, with mail in another layout and a taste for other line ends."""
-    made = Trial(trial.place)
-    made.config = trial.place / "etc" / "other.toml"
-    made.config.write_text(trial.config.read_text() + OTHER)
-    return made
+    return in_another_layout(trial)
 
 
 def into(other: Trial, *arguments: str) -> list[str]:
